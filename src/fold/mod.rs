@@ -1,0 +1,1 @@
+//! events -> state. Pure: no file, clock, thread or random number.

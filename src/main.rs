@@ -1,0 +1,3 @@
+//! The binary: parse, run, print, exit.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Read models: SQL over snapshots and event tables in embedded DuckDB; checks.

@@ -1,0 +1,389 @@
+//! foldline.toml: as it is written -> [`Project`], in which everything is resolved, typed and compiled.
+//!
+//! After [`load`] nothing checks again: a `Project` that exists can run.
+
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::sql::{Expr, Slot, Type, Value};
+
+/// A project, compiled.
+pub struct Project {
+    pub name: String,
+    /// The project file's own path, as given.
+    pub file: PathBuf,
+    /// The folder of the project file: relative paths are relative to it.
+    pub root: PathBuf,
+    pub sources: Vec<Source>,
+    /// In the file's order.
+    pub aggregates: Vec<Aggregate>,
+    /// Event types whose event table some read model names: `events."<Type>"`.
+    pub event_tables: Vec<EventTable>,
+    /// In the order of their dependence: a read model stands behind those that it reads.
+    pub read_models: Vec<ReadModel>,
+    pub tables: Vec<LookupTable>,
+    pub tests: Vec<Test>,
+    pub schedules: Vec<Schedule>,
+    /// `order_by` of the project where several sources meet in one aggregate.
+    /// What `check` warns about, already rendered with file and line.
+    pub warnings: Vec<String>,
+    /// Instantiates rules for concrete event types (wildcard rules and contracts are typed once per type).
+    pub(crate) plans: plan::Plans,
+}
+
+/// A log: the files of one export.
+pub struct Source {
+    pub name: String,
+    /// Glob patterns, made absolute by the project's root; a pattern without wildcards names a file.
+    pub files: Vec<String>,
+    pub format: Format,
+    pub envelope: Envelope,
+    /// Over the same slots as the envelope's expressions; records for which it is not true are filtered.
+    pub filter: Option<Expr>,
+    pub on_bad_record: OnBadRecord,
+    pub on_gap: OnGap,
+    pub dedupe: Dedupe,
+    /// `Some(0)` or `Some(1)` where the project fixes it; `None`: either.
+    pub first_version: Option<i64>,
+    pub on_vanished: OnVanished,
+    /// Over everything that decides what events this source yields.
+    pub fingerprint: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Ndjson,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadRecord {
+    Fail,
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGap {
+    Fail,
+    Wait,
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dedupe {
+    /// The default: by version where the event has one.
+    Version,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnVanished {
+    Fail,
+    Keep,
+}
+
+/// How a record becomes an event. Slot `i` of every expression here is `paths[i]` of the record as text
+/// (as `->>` gives it: strings unquoted, NULL where missing or null, objects as their JSON text).
+pub struct Envelope {
+    /// Where the record's parts lie, each a path of object keys.
+    pub paths: Vec<Vec<String>>,
+    /// VARCHAR
+    pub stream: Expr,
+    /// VARCHAR
+    pub event_type: Expr,
+    /// BIGINT
+    pub version: Option<Expr>,
+    /// BIGINT
+    pub position: Option<Expr>,
+    /// TIMESTAMP
+    pub time: Option<Expr>,
+    /// VARCHAR
+    pub id: Option<Expr>,
+    pub data: Payload,
+    /// JSON object text
+    pub metadata: Option<Payload>,
+}
+
+/// Where a JSON object inside the record comes from.
+pub enum Payload {
+    /// The record itself (`"*"`).
+    Record,
+    /// A part of the record: an object, or a string that holds one.
+    Path(Vec<String>),
+    /// An expression that gives JSON text.
+    Expr(Expr),
+}
+
+/// A fold: one row of typed state per key.
+pub struct Aggregate {
+    pub name: String,
+    /// Indexes into `Project::sources`.
+    pub sources: Vec<usize>,
+    /// Which streams, and the key columns that its placeholders name (the first key columns).
+    pub stream: Option<StreamPattern>,
+    pub keys: Vec<KeyColumn>,
+    pub state: Vec<StateColumn>,
+    pub rows: Vec<RowsTable>,
+    /// The key does not follow from the stream: rows are found by the second exchange.
+    pub spans_streams: bool,
+    /// Over everything that its state depends on.
+    pub fingerprint: String,
+}
+
+pub struct KeyColumn {
+    pub name: String,
+    pub ty: Type,
+}
+
+pub struct StateColumn {
+    pub name: String,
+    pub ty: Type,
+    /// Already of type `ty`.
+    pub default: Value,
+}
+
+/// Rows that a fold gives out, append-only (`[aggregate.x.rows.y]`).
+pub struct RowsTable {
+    pub name: String,
+    pub columns: Vec<(String, Type)>,
+}
+
+/// `order-{order_id}`: literal text between placeholders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamPattern {
+    pub text: String,
+    pub prefix: String,
+    /// Each placeholder's name and the literal behind it (empty for the last one at the end).
+    pub placeholders: Vec<(String, String)>,
+}
+
+/// `events."<Type>"`.
+pub struct EventTable {
+    pub event_type: String,
+    /// The declared payload fields (name as SQL sees it, type), without the `_` columns.
+    pub columns: Vec<(String, Type)>,
+    pub fingerprint: String,
+}
+
+/// What is done with the events of one concrete type from one source.
+pub struct TypePlan {
+    pub event_type: String,
+    pub source: usize,
+    /// Payload fields to extract, in slot order: `Var::Data(i)`.
+    pub fields: Vec<Field>,
+    /// Metadata fields to extract, in slot order: `Var::Meta(i)`; always text.
+    pub meta: Vec<Vec<String>>,
+    /// Aggregates with rules for this type, in the project's order.
+    pub aggregates: Vec<AggregatePlan>,
+    /// Index into `Project::event_tables`, and for each of its columns the field that fills it.
+    pub event_table: Option<(usize, Vec<usize>)>,
+}
+
+/// One field of a payload that some expression or event table uses.
+pub struct Field {
+    /// Object keys from the payload's root; one key for declared fields.
+    pub path: Vec<String>,
+    pub ty: Type,
+    pub not_null: bool,
+    /// Of type `ty`, for a missing or null field.
+    pub default: Option<Value>,
+    /// False: taken as text (`->>`), no contract is checked.
+    pub declared: bool,
+}
+
+pub struct AggregatePlan {
+    /// Index into `Project::aggregates`.
+    pub aggregate: usize,
+    /// The key columns behind the stream's placeholders (all of them where the aggregate has no stream).
+    /// Empty where the key is the stream's alone, or where every rule has its own.
+    pub key: Vec<Expr>,
+    /// False where the aggregate has no key of its own for this type (all rules must then have one).
+    pub has_key: bool,
+    pub before: Vec<Rule>,
+    pub on: Vec<Rule>,
+    pub after: Vec<Rule>,
+    /// State columns that some expression reads as `old.`.
+    pub old_columns: Vec<usize>,
+}
+
+pub struct Rule {
+    /// How messages name it: `[aggregate.order.on.ItemAdded]`.
+    pub label: String,
+    pub when: Option<Expr>,
+    /// A list; the rule runs once per element.
+    pub each: Option<Expr>,
+    /// All key columns, where the rule finds its row by another expression.
+    pub key: Option<Vec<Expr>>,
+    /// The rule applies to every row of the aggregate.
+    pub all: bool,
+    pub fail: Option<Expr>,
+    pub delete: bool,
+    pub set: Vec<Set>,
+    pub emit: Vec<Emit>,
+}
+
+pub struct Set {
+    /// Index into `Aggregate::state`.
+    pub column: usize,
+    /// Already cast to the column's type.
+    pub value: Expr,
+}
+
+pub struct Emit {
+    /// Index into `Aggregate::rows`.
+    pub rows: usize,
+    /// One per column of the rows table, cast to its type; NULL where the project names none.
+    pub values: Vec<Expr>,
+}
+
+/// The variables of handler expressions, packed into slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Var {
+    /// A state column of the row as it was before the rule.
+    State(usize),
+    /// A key column of the row.
+    Key(usize),
+    /// A state column of the row as it was before the event.
+    Old(usize),
+    /// `TypePlan::fields[i]`
+    Data(usize),
+    /// `TypePlan::meta[i]`
+    Meta(usize),
+    Event(EventField),
+    Each,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventField {
+    Stream,
+    Type,
+    Version,
+    Position,
+    Time,
+    Id,
+}
+
+impl Var {
+    pub fn slot(self) -> Slot {
+        let (kind, index) = match self {
+            Var::State(i) => (0, i),
+            Var::Key(i) => (1, i),
+            Var::Old(i) => (2, i),
+            Var::Data(i) => (3, i),
+            Var::Meta(i) => (4, i),
+            Var::Event(field) => (5, field as usize),
+            Var::Each => (6, 0),
+        };
+        Slot((kind << 24) | index as u32)
+    }
+
+    pub fn of(slot: Slot) -> Var {
+        let index = (slot.0 & 0xff_ffff) as usize;
+        match slot.0 >> 24 {
+            0 => Var::State(index),
+            1 => Var::Key(index),
+            2 => Var::Old(index),
+            3 => Var::Data(index),
+            4 => Var::Meta(index),
+            5 => Var::Event(match index {
+                0 => EventField::Stream,
+                1 => EventField::Type,
+                2 => EventField::Version,
+                3 => EventField::Position,
+                4 => EventField::Time,
+                _ => EventField::Id,
+            }),
+            _ => Var::Each,
+        }
+    }
+}
+
+pub struct ReadModel {
+    pub name: String,
+    /// One SELECT (for `aggregate = "x"`: `SELECT * FROM "x"`).
+    pub sql: String,
+    /// Where `sql` begins: file and line, for errors of DuckDB.
+    pub place: String,
+    /// Names of aggregates, read models, event types and lookup tables that the SQL reads.
+    pub reads: Reads,
+    pub checks: Vec<Check>,
+    pub targets: Vec<Target>,
+    pub reproducible: bool,
+    pub fingerprint: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    pub aggregates: Vec<String>,
+    pub read_models: Vec<String>,
+    pub event_tables: Vec<String>,
+    pub tables: Vec<String>,
+}
+
+pub enum Check {
+    Unique(Vec<String>),
+    NotNull(Vec<String>),
+    /// Rows returned are failures.
+    Sql {
+        sql: String,
+        place: String,
+    },
+}
+
+pub enum Target {
+    /// A single file (`path` ends in .parquet) or a dataset folder.
+    Parquet { path: PathBuf, partition_by: Vec<String>, sort_by: Vec<String> },
+    /// A table named like the read model in this file.
+    DuckDb { path: PathBuf, sort_by: Vec<String> },
+}
+
+/// `[table.country] file = "country.csv"`: a small table for read models.
+pub struct LookupTable {
+    pub name: String,
+    pub file: PathBuf,
+}
+
+pub struct Test {
+    pub name: String,
+    pub given: Vec<Given>,
+    /// Per aggregate or read model: rows, each with some columns as text (None: NULL), in the file's order.
+    pub then: Vec<(String, Vec<BTreeMap<String, Option<String>>>)>,
+    /// file:line
+    pub place: String,
+}
+
+/// One given event of a test, as the envelope would have read it.
+pub struct Given {
+    pub source: Option<usize>,
+    pub stream: String,
+    pub event_type: String,
+    pub version: Option<i64>,
+    pub position: Option<i64>,
+    /// ISO text
+    pub time: Option<String>,
+    pub id: Option<String>,
+    /// JSON object text
+    pub data: String,
+    /// JSON object text
+    pub metadata: String,
+}
+
+/// `[schedule.<name>]`: kept as written until schedules run.
+pub struct Schedule {
+    pub name: String,
+    pub cron: Option<String>,
+    pub every: Option<String>,
+    pub timezone: String,
+    pub select: Vec<String>,
+}
+
+impl Project {
+    /// What to do with events of `event_type` from source `source`; compiled at first sight of the type.
+    /// `None`: no aggregate and no event table takes it. Errors are project errors: a wildcard rule that
+    /// does not fit this type.
+    pub fn plan(&self, source: usize, event_type: &str) -> crate::error::Result<Option<Arc<TypePlan>>> {
+        self.plans.get(self, source, event_type)
+    }
+}

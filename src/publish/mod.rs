@@ -1,0 +1,1 @@
+//! Targets: staged, committed by the manifest, swapped in atomically, rolled forward.

@@ -1,0 +1,148 @@
+//! A growable, typed vector of values: how state, payloads and snapshots hold data.
+
+use compact_str::CompactString;
+
+use super::{Type, Value};
+
+/// The values of one column. Fixed-width types lie in plain vectors, so that algebraic updates and
+/// the way to Arrow need no interpretation.
+#[derive(Debug, Clone)]
+pub enum Data {
+    Bool(Vec<bool>),
+    /// DATE
+    I32(Vec<i32>),
+    /// integers that fit 64 signed bits, decimals up to 18 digits, TIME, TIMESTAMP
+    I64(Vec<i64>),
+    /// UBIGINT, HUGEINT, UUID, decimals from 19 digits
+    I128(Vec<i128>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    /// VARCHAR, JSON
+    Text(Vec<CompactString>),
+    /// BLOB, INTERVAL and nested types
+    Values(Vec<Value>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Column {
+    pub ty: Type,
+    pub data: Data,
+    /// One flag a row: true where the row is NULL (its `data` then holds the type's zero).
+    pub nulls: Vec<bool>,
+}
+
+impl Column {
+    pub fn new(ty: Type) -> Column {
+        let data = match &ty {
+            Type::Boolean => Data::Bool(Vec::new()),
+            Type::Date => Data::I32(Vec::new()),
+            Type::TinyInt
+            | Type::SmallInt
+            | Type::Integer
+            | Type::BigInt
+            | Type::UTinyInt
+            | Type::USmallInt
+            | Type::UInteger
+            | Type::Time
+            | Type::Timestamp
+            | Type::TimestampTz => Data::I64(Vec::new()),
+            Type::Decimal { width, .. } if *width <= 18 => Data::I64(Vec::new()),
+            Type::Decimal { .. } | Type::HugeInt | Type::UBigInt | Type::Uuid => Data::I128(Vec::new()),
+            Type::Float => Data::F32(Vec::new()),
+            Type::Double => Data::F64(Vec::new()),
+            Type::Varchar | Type::Json => Data::Text(Vec::new()),
+            Type::Null | Type::Blob | Type::Interval | Type::List(_) | Type::Struct(_) | Type::Map(..) => Data::Values(Vec::new()),
+        };
+        Column { ty, data, nulls: Vec::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.nulls.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.nulls.is_empty()
+    }
+
+    /// Appends a value of the column's type.
+    pub fn push(&mut self, value: Value) {
+        self.nulls.push(true);
+        match &mut self.data {
+            Data::Bool(v) => v.push(false),
+            Data::I32(v) => v.push(0),
+            Data::I64(v) => v.push(0),
+            Data::I128(v) => v.push(0),
+            Data::F32(v) => v.push(0.0),
+            Data::F64(v) => v.push(0.0),
+            Data::Text(v) => v.push(CompactString::const_new("")),
+            Data::Values(v) => v.push(Value::Null),
+        }
+        self.set(self.nulls.len() - 1, value);
+    }
+
+    /// The value of a row. Text of more than 24 bytes is copied, nested values are shared.
+    pub fn get(&self, row: usize) -> Value {
+        if self.nulls[row] {
+            return Value::Null;
+        }
+        match &self.data {
+            Data::Bool(v) => Value::Bool(v[row]),
+            Data::I32(v) => Value::Date(v[row]),
+            Data::I64(v) => match &self.ty {
+                Type::Time => Value::Time(v[row]),
+                Type::Timestamp | Type::TimestampTz => Value::Timestamp(v[row]),
+                _ => Value::Int(v[row] as i128),
+            },
+            Data::I128(v) => Value::Int(v[row]),
+            Data::F32(v) => Value::Float(v[row]),
+            Data::F64(v) => Value::Double(v[row]),
+            Data::Text(v) => Value::Text(v[row].clone()),
+            Data::Values(v) => v[row].clone(),
+        }
+    }
+
+    /// Replaces the value of a row by one of the column's type.
+    pub fn set(&mut self, row: usize, value: Value) {
+        let null = value.is_null();
+        self.nulls[row] = null;
+        match (&mut self.data, value) {
+            (Data::Text(v), Value::Null) => v[row] = CompactString::const_new(""),
+            (Data::Values(v), value) => v[row] = value,
+            (_, Value::Null) => {}
+            (Data::Bool(v), Value::Bool(b)) => v[row] = b,
+            (Data::I32(v), Value::Date(d)) => v[row] = d,
+            (Data::I64(v), Value::Int(i)) => v[row] = i as i64,
+            (Data::I64(v), Value::Time(t) | Value::Timestamp(t)) => v[row] = t,
+            (Data::I128(v), Value::Int(i)) => v[row] = i,
+            (Data::F32(v), Value::Float(x)) => v[row] = x,
+            (Data::F64(v), Value::Double(x)) => v[row] = x,
+            (Data::Text(v), Value::Text(t)) => v[row] = t,
+            (_, value) => unreachable!("a value {value:?} was given to a column of type {}", self.ty),
+        }
+    }
+
+    /// Moves a row's value out, leaving NULL, so that a nested value can be changed in place.
+    pub fn take(&mut self, row: usize) -> Value {
+        if let Data::Values(v) = &mut self.data {
+            self.nulls[row] = true;
+            return std::mem::take(&mut v[row]);
+        }
+        let value = self.get(row);
+        self.set(row, Value::Null);
+        value
+    }
+
+    pub fn clear(&mut self) {
+        self.nulls.clear();
+        match &mut self.data {
+            Data::Bool(v) => v.clear(),
+            Data::I32(v) => v.clear(),
+            Data::I64(v) => v.clear(),
+            Data::I128(v) => v.clear(),
+            Data::F32(v) => v.clear(),
+            Data::F64(v) => v.clear(),
+            Data::Text(v) => v.clear(),
+            Data::Values(v) => v.clear(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One value of a SQL type. The type itself is known from where the value stands.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use indexmap::IndexMap;
+
+/// A value. Which variant a type uses:
+///
+/// | type | variant |
+/// |---|---|
+/// | BOOLEAN | `Bool` |
+/// | every integer type | `Int` |
+/// | DECIMAL | `Int`, unscaled (1.50 of scale 2 is 150) |
+/// | UUID | `Int`, the 128 bits as `u128 as i128` |
+/// | FLOAT, DOUBLE | `Float`, `Double` |
+/// | VARCHAR, JSON | `Text` |
+/// | DATE | `Date`, days since 1970-01-01 |
+/// | TIME | `Time`, microseconds since midnight |
+/// | TIMESTAMP, TIMESTAMPTZ | `Timestamp`, microseconds since the epoch |
+///
+/// Text up to 24 bytes lies inside the value; nested values are shared, and changed in place when
+/// nobody else holds them (`Arc::make_mut`).
+#[derive(Debug, Clone, Default)]
+pub enum Value {
+    #[default]
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f32),
+    Double(f64),
+    Text(CompactString),
+    Blob(Arc<Vec<u8>>),
+    Date(i32),
+    Time(i64),
+    Timestamp(i64),
+    Interval(Interval),
+    List(Arc<Vec<Value>>),
+    /// Field values in the order of the type's fields.
+    Struct(Arc<Vec<Value>>),
+    /// Keys in insertion order, as DuckDB keeps them.
+    Map(Arc<MapEntries>),
+}
+
+/// DuckDB's INTERVAL: three parts that are kept apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Interval {
+    pub months: i32,
+    pub days: i32,
+    pub micros: i64,
+}
+
+/// The entries of a MAP, in insertion order, found by key in constant time.
+pub type MapEntries = IndexMap<Value, Value, foldhash::fast::FixedState>;
+
+impl Value {
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    pub fn text(text: impl AsRef<str>) -> Value {
+        Value::Text(CompactString::new(text))
+    }
+
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Value::Bool(b) = self { Some(*b) } else { None }
+    }
+
+    pub fn as_int(&self) -> Option<i128> {
+        if let Value::Int(i) = self { Some(*i) } else { None }
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        if let Value::Text(t) = self { Some(t) } else { None }
+    }
+}
+
+/// The bits that stand for a floating-point number in equality and hashes: all NaN are one, -0 is 0.
+fn canonical_bits(x: f64) -> u64 {
+    if x.is_nan() {
+        f64::NAN.to_bits()
+    } else if x == 0.0 {
+        0
+    } else {
+        x.to_bits()
+    }
+}
+
+/// Equality of stored values: NULL equals NULL, NaN equals NaN (as in DuckDB's keys and IS NOT DISTINCT FROM).
+/// Both sides must be of one type.
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => canonical_bits(*a as f64) == canonical_bits(*b as f64),
+            (Value::Double(a), Value::Double(b)) => canonical_bits(*a) == canonical_bits(*b),
+            (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::Blob(a), Value::Blob(b)) => a == b,
+            (Value::Date(a), Value::Date(b)) => a == b,
+            (Value::Time(a), Value::Time(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
+            (Value::Interval(a), Value::Interval(b)) => a == b,
+            (Value::List(a), Value::List(b)) | (Value::Struct(a), Value::Struct(b)) => a == b,
+            (Value::Map(a), Value::Map(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x == y),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Value {}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Value::Null => {}
+            Value::Bool(b) => b.hash(state),
+            Value::Int(i) => i.hash(state),
+            Value::Float(x) => canonical_bits(*x as f64).hash(state),
+            Value::Double(x) => canonical_bits(*x).hash(state),
+            Value::Text(t) => t.hash(state),
+            Value::Blob(b) => b.hash(state),
+            Value::Date(d) => d.hash(state),
+            Value::Time(t) | Value::Timestamp(t) => t.hash(state),
+            Value::Interval(i) => (i.months, i.days, i.micros).hash(state),
+            Value::List(items) | Value::Struct(items) => items.hash(state),
+            Value::Map(entries) => {
+                for (k, v) in entries.iter() {
+                    k.hash(state);
+                    v.hash(state);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What lasts: snapshots, checkpoint, manifest.
