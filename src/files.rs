@@ -179,3 +179,26 @@ thread_local! {
 pub fn arm_failpoint(name: Option<&str>) {
     ARMED.with_borrow_mut(|armed| *armed = name.map(str::to_string));
 }
+
+pub fn metadata(path: &Path) -> Result<fs::Metadata> {
+    fs::metadata(path).map_err(|e| Error::io("read", path, e))
+}
+
+/// Up to `len` bytes from `offset` on; fewer where the file ends.
+pub fn read_range(path: &Path, offset: u64, len: u64) -> Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let read = || {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(len).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|e| Error::io("read", path, e))
+}
+
+/// Fills `bytes` from `offset` of an open file.
+pub fn read_exact_at(file: &File, path: &Path, bytes: &mut [u8], offset: u64) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    file.read_exact_at(bytes, offset).map_err(|e| Error::io("read", path, e))
+}

@@ -1,1 +1,17 @@
 //! events -> state. Pure: no file, clock, thread or random number.
+//!
+//! ```text
+//! batch -> route (keys, once) -> by partition: sequence -> apply, in order -> Table
+//! ```
+
+pub mod apply;
+pub mod event;
+pub mod key;
+pub mod partition;
+pub mod route;
+pub mod table;
+
+pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
+pub use partition::{FoldFailure, Partition};
+pub use route::{PARTITIONS, Routed, partition_of, route};
+pub use table::{META_COLUMNS, Table, schema};

@@ -1,1 +1,12 @@
 //! bytes -> chunks -> records -> events.
+
+pub mod batch;
+pub mod chunks;
+pub mod contract;
+pub mod decode;
+pub mod files;
+pub mod json;
+pub mod sequence;
+
+pub use batch::{Bad, BadKind, Batch, Block, Events, Route};
+pub use decode::Decoder;

@@ -146,3 +146,20 @@ impl Column {
         }
     }
 }
+
+impl Column {
+    /// Drops all rows from `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        self.nulls.truncate(rows);
+        match &mut self.data {
+            Data::Bool(v) => v.truncate(rows),
+            Data::I32(v) => v.truncate(rows),
+            Data::I64(v) => v.truncate(rows),
+            Data::I128(v) => v.truncate(rows),
+            Data::F32(v) => v.truncate(rows),
+            Data::F64(v) => v.truncate(rows),
+            Data::Text(v) => v.truncate(rows),
+            Data::Values(v) => v.truncate(rows),
+        }
+    }
+}

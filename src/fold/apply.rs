@@ -1,0 +1,217 @@
+//! One event on one row: `before`, the rules of its type, `after`.
+
+use super::event::EventView;
+use super::route::{NO_ELEMENT, Step, Touch, Touches, when_is_stateless};
+use super::table::{Meta, Table};
+use crate::project::{Aggregate, AggregatePlan, Rule, Var};
+use crate::sql::{Column, Env, Slot, Type, Value};
+
+/// The rows that one partition of an aggregate has given out to a rows table.
+/// Columns: the key columns, the declared ones, [`ROW_COLUMNS`].
+pub struct RowsOut {
+    pub columns: Vec<Column>,
+}
+
+/// The columns behind the declared ones of rows tables and event tables.
+pub const ROW_COLUMNS: [(&str, Type); 4] =
+    [("_stream", Type::Varchar), ("_version", Type::BigInt), ("_position", Type::BigInt), ("_time", Type::Timestamp)];
+
+/// Names and types of a rows table's columns.
+pub fn rows_schema(aggregate: &Aggregate, rows: usize) -> Vec<(String, Type)> {
+    let keys = aggregate.keys.iter().map(|k| (k.name.clone(), k.ty.clone()));
+    let own = aggregate.rows[rows].columns.iter().cloned();
+    let place = ROW_COLUMNS.iter().map(|(name, ty)| (name.to_string(), ty.clone()));
+    keys.chain(own).chain(place).collect()
+}
+
+impl RowsOut {
+    pub fn new(aggregate: &Aggregate, rows: usize) -> RowsOut {
+        RowsOut { columns: rows_schema(aggregate, rows).into_iter().map(|(_, ty)| Column::new(ty)).collect() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.columns.first().map_or(0, Column::len)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The values of the columns [`ROW_COLUMNS`] for an event.
+pub fn row_place(view: &EventView) -> [Value; 4] {
+    use crate::project::EventField::{Position, Stream, Time, Version};
+    [Stream, Version, Position, Time].map(|field| view.value(Var::Event(field)))
+}
+
+/// A row and an event, as a rule's expressions see them.
+struct RowEnv<'a> {
+    table: &'a Table,
+    row: Option<usize>,
+    key: &'a [u8],
+    old: &'a [Value],
+    view: &'a EventView<'a>,
+    element: Option<&'a Value>,
+}
+
+impl Env for RowEnv<'_> {
+    fn get(&self, slot: Slot) -> Value {
+        match Var::of(slot) {
+            Var::State(i) => match self.row {
+                Some(row) => self.table.state[i].get(row),
+                None => self.table.defaults[i].clone(),
+            },
+            Var::Key(i) => self.table.key_value(self.key, i),
+            Var::Old(i) => self.old[i].clone(),
+            Var::Each => self.element.cloned().unwrap_or_default(),
+            var => self.view.value(var),
+        }
+    }
+}
+
+/// What is reused from event to event.
+#[derive(Default)]
+pub struct Scratch {
+    old: Vec<Value>,
+    values: Vec<Value>,
+}
+
+/// Applies a touch to its row, or to every row. The error is the event's: what failed, with the rule's name.
+pub fn apply(
+    aggregate: &Aggregate,
+    plan: &AggregatePlan,
+    table: &mut Table,
+    rows_out: &mut [RowsOut],
+    scratch: &mut Scratch,
+    touches: &Touches,
+    touch: &Touch,
+    view: &EventView,
+) -> Result<(), String> {
+    let steps = touches.steps(touch);
+    let mut fold = Application { aggregate, plan, table, rows_out, scratch, touches, view };
+    if touch.all {
+        let rows: Vec<usize> = fold.table.rows().collect();
+        for row in rows {
+            let key = fold.table.key(row).to_vec();
+            let hash = xxhash_rust::xxh3::xxh3_64(&key);
+            fold.row(Some(row), hash, &key, steps)?;
+        }
+        return Ok(());
+    }
+    let key = touches.key(touch);
+    let row = fold.table.find(touch.hash, key);
+    fold.row(row, touch.hash, key, steps)
+}
+
+struct Application<'a> {
+    aggregate: &'a Aggregate,
+    plan: &'a AggregatePlan,
+    table: &'a mut Table,
+    rows_out: &'a mut [RowsOut],
+    scratch: &'a mut Scratch,
+    touches: &'a Touches,
+    view: &'a EventView<'a>,
+}
+
+impl Application<'_> {
+    fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step]) -> Result<(), String> {
+        if !self.plan.old_columns.is_empty() {
+            self.scratch.old.resize(self.table.state.len(), Value::Null);
+            for &column in &self.plan.old_columns {
+                self.scratch.old[column] = match row {
+                    Some(row) => self.table.state[column].get(row),
+                    None => self.table.defaults[column].clone(),
+                };
+            }
+        }
+        let plan = self.plan;
+        let mut applied = false;
+        for rule in &plan.before {
+            applied |= self.rule(rule, &mut row, hash, key, None)?;
+        }
+        for step in steps {
+            let element = (step.element != NO_ELEMENT).then(|| &self.touches.elements[step.element as usize]);
+            applied |= self.rule(&plan.on[step.rule as usize], &mut row, hash, key, element)?;
+        }
+        for rule in &plan.after {
+            applied |= self.rule(rule, &mut row, hash, key, None)?;
+        }
+        if let (true, Some(row)) = (applied, row) {
+            let (events, event) = (self.view.events, self.view.event);
+            let meta = &mut self.table.meta[row];
+            let time = events.time[event];
+            *meta = Meta {
+                events: meta.events + 1,
+                version: if self.aggregate.spans_streams { None } else { events.version[event] },
+                position: events.position[event],
+                first_event_at: if meta.events == 0 { time } else { meta.first_event_at },
+                last_event_at: time,
+            };
+            self.table.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Runs one rule; true if it applied.
+    fn rule(&mut self, rule: &Rule, row: &mut Option<usize>, hash: u64, key: &[u8], element: Option<&Value>) -> Result<bool, String> {
+        let env = RowEnv { table: self.table, row: *row, key, old: &self.scratch.old, view: self.view, element };
+        let failed = |what: &str, e: crate::sql::EvalError| format!("{}: `{what}`: {}", rule.label, e.0);
+        if let Some(when) = &rule.when {
+            // a `when` of `on` that needs no state was answered when the event was routed
+            let answered = element.is_some() && when_is_stateless(when);
+            if !answered && when.eval(&env).map_err(|e| failed("when", e))?.as_bool() != Some(true) {
+                return Ok(false);
+            }
+        }
+        if let Some(message) = &rule.fail {
+            let message = message.eval(&env).map_err(|e| failed("fail", e))?;
+            return Err(format!("{}: {}", rule.label, message.as_text().unwrap_or("the rule fails")));
+        }
+        if rule.delete {
+            if let Some(row) = row.take() {
+                self.table.delete(row);
+            }
+            return Ok(true);
+        }
+        // every right-hand side sees the row as it was before the rule
+        let mut values = std::mem::take(&mut self.scratch.values);
+        values.clear();
+        let mut in_place = None;
+        for (i, set) in rule.set.iter().enumerate() {
+            let alone = in_place.is_none() && set.value.is_in_place(Var::State(set.column).slot());
+            if alone {
+                in_place = Some((i, set.value.in_place_args(&env).map_err(|e| failed(&self.aggregate.state[set.column].name, e))?));
+                values.push(Value::Null);
+            } else {
+                values.push(set.value.eval(&env).map_err(|e| failed(&self.aggregate.state[set.column].name, e))?);
+            }
+        }
+        let mut emitted = Vec::new();
+        for emit in &rule.emit {
+            let name = &self.aggregate.rows[emit.rows].name;
+            let values = emit.values.iter().map(|v| v.eval(&env)).collect::<Result<Vec<_>, _>>().map_err(|e| failed(name, e))?;
+            emitted.push((emit.rows, values));
+        }
+        let at = match *row {
+            Some(at) => at,
+            None => *row.insert(self.table.insert(hash, key)),
+        };
+        if let Some((i, args)) = in_place {
+            let set = &rule.set[i];
+            let current = self.table.state[set.column].take(at);
+            values[i] = set.value.in_place_apply(current, args);
+        }
+        for (set, value) in rule.set.iter().zip(values.drain(..)) {
+            self.table.state[set.column].set(at, value);
+        }
+        self.scratch.values = values;
+        for (rows, values) in emitted {
+            let keys = (0..self.aggregate.keys.len()).map(|i| self.table.key_value(key, i));
+            let place = row_place(self.view);
+            for (column, value) in self.rows_out[rows].columns.iter_mut().zip(keys.chain(values).chain(place)) {
+                column.push(value);
+            }
+        }
+        Ok(true)
+    }
+}

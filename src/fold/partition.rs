@@ -1,0 +1,96 @@
+//! The fold of one partition of one aggregate: it sees the partition's touches in order and owns its state.
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
+use super::apply::{RowsOut, Scratch, apply};
+use super::event::EventView;
+use super::route::{Routed, Touch};
+use super::table::Table;
+use crate::project::Aggregate;
+use crate::source::Route;
+use crate::source::sequence::{Release, Verdicts};
+
+/// An event that an aggregate could not apply.
+pub struct FoldFailure {
+    /// The batch's ordinal and the event's index in it: its place in the log.
+    pub batch: Arc<Routed>,
+    pub event: u32,
+    pub reason: String,
+}
+
+/// The state of one partition of an aggregate, with what it gave out since it was last emptied.
+pub struct Partition {
+    pub table: Table,
+    pub rows: Vec<RowsOut>,
+    pub failures: Vec<FoldFailure>,
+    /// Keys of rows that stand still because an event failed on them; what follows on them is not applied.
+    stopped: HashSet<Vec<u8>>,
+    pub stopped_events: u64,
+    scratch: Scratch,
+}
+
+impl Partition {
+    pub fn new(aggregate: &Aggregate) -> Partition {
+        Partition {
+            table: Table::new(aggregate),
+            rows: (0..aggregate.rows.len()).map(|rows| RowsOut::new(aggregate, rows)).collect(),
+            failures: Vec::new(),
+            stopped: HashSet::new(),
+            stopped_events: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Folds what a batch holds for this partition: the events that pass, in log order, and behind each of them
+    /// the held ones that it releases. `releases` are ordered by `after`.
+    pub fn fold(
+        &mut self,
+        aggregate: &Aggregate,
+        index: usize,
+        partition: usize,
+        routed: &Arc<Routed>,
+        verdicts: &Verdicts,
+        releases: &[Release<Arc<Routed>>],
+    ) {
+        let part = routed.touches[index].as_ref().map_or(&[][..], |touches| touches.part(partition));
+        let mut releases = releases.iter().peekable();
+        for touch in part {
+            while let Some(release) = releases.next_if(|r| r.after < touch.event) {
+                self.release(aggregate, index, partition, release);
+            }
+            if verdicts.passes(touch.event as usize) {
+                self.touch(aggregate, index, routed, touch);
+            }
+        }
+        for release in releases {
+            self.release(aggregate, index, partition, release);
+        }
+    }
+
+    fn release(&mut self, aggregate: &Aggregate, index: usize, partition: usize, release: &Release<Arc<Routed>>) {
+        let Some(touches) = &release.batch.touches[index] else { return };
+        for touch in touches.of_event(partition, release.event) {
+            self.touch(aggregate, index, &release.batch, touch);
+        }
+    }
+
+    fn touch(&mut self, aggregate: &Aggregate, index: usize, routed: &Arc<Routed>, touch: &Touch) {
+        let Some(touches) = &routed.touches[index] else { return };
+        let events = &routed.batch.events;
+        let event = touch.event as usize;
+        let Route::Block { block, row } = events.route[event] else { return };
+        let block = &routed.batch.blocks[block as usize];
+        let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
+        if !self.stopped.is_empty() && self.stopped.contains(touches.key(touch)) {
+            self.stopped_events += 1;
+            return;
+        }
+        let view = EventView { events, block, event, row: row as usize };
+        if let Err(reason) = apply(aggregate, plan, &mut self.table, &mut self.rows, &mut self.scratch, touches, touch, &view) {
+            self.stopped.insert(touches.key(touch).to_vec());
+            self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason: format!("{}: {reason}", aggregate.name) });
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Events -> touches: which row of which aggregate an event concerns, and with which rules.
+//!
+//! Keys depend on the event alone, so they are computed, and hashed once, where the event was decoded.
+//! What cannot be keyed is a bad event.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::event::{EventEnv, EventView};
+use super::key;
+use crate::project::{Aggregate, AggregatePlan, Project, Rule, StreamPattern, Var};
+use crate::source::{Bad, BadKind, Batch, Route};
+use crate::sql::{Expr, Value};
+
+/// Into how many partitions streams and keys are cut; results do not depend on it.
+pub const PARTITIONS: usize = 64;
+
+/// The partition of a hash: its top bits.
+pub fn partition_of(hash: u64) -> usize {
+    (hash >> (64 - PARTITIONS.ilog2())) as usize
+}
+
+/// One event concerns one row (or, where `all`, every row) of an aggregate.
+#[derive(Debug, Clone, Copy)]
+pub struct Touch {
+    pub event: u32,
+    pub all: bool,
+    pub hash: u64,
+    key_start: u32,
+    key_len: u32,
+    steps_start: u32,
+    steps_len: u32,
+}
+
+/// A rule of `AggregatePlan::on` that runs for a touch, and the element of its `each`.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    pub rule: u16,
+    /// Index into `Touches::elements`; `NO_ELEMENT`: the rule has no `each`.
+    pub element: u32,
+}
+
+pub const NO_ELEMENT: u32 = u32::MAX;
+
+/// The touches of one batch on one aggregate.
+pub struct Touches {
+    /// By partition: of the stream where the key lies within a stream, else of the key.
+    parts: Vec<Vec<Touch>>,
+    keys: Vec<u8>,
+    steps: Vec<Step>,
+    pub elements: Vec<Value>,
+}
+
+impl Touches {
+    pub fn part(&self, partition: usize) -> &[Touch] {
+        &self.parts[partition]
+    }
+
+    /// The touches of one event in a partition.
+    pub fn of_event(&self, partition: usize, event: u32) -> &[Touch] {
+        let part = &self.parts[partition];
+        let start = part.partition_point(|t| t.event < event);
+        let end = part.partition_point(|t| t.event <= event);
+        &part[start..end]
+    }
+
+    pub fn key(&self, touch: &Touch) -> &[u8] {
+        &self.keys[touch.key_start as usize..(touch.key_start + touch.key_len) as usize]
+    }
+
+    pub fn steps(&self, touch: &Touch) -> &[Step] {
+        &self.steps[touch.steps_start as usize..(touch.steps_start + touch.steps_len) as usize]
+    }
+}
+
+/// A batch with the ways of its events.
+pub struct Routed {
+    pub batch: Batch,
+    /// Events by partition of their stream, in log order.
+    pub by_stream: Vec<Vec<u32>>,
+    /// One per aggregate of the project; `None` where the batch does not concern it.
+    pub touches: Vec<Option<Touches>>,
+    /// Per event: some aggregate or event table takes it.
+    pub taken: Vec<bool>,
+}
+
+/// Routes a batch to the aggregates for which `active` is true.
+pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
+    let mut by_stream = vec![Vec::new(); PARTITIONS];
+    for (event, hash) in batch.events.stream_hash.iter().enumerate() {
+        by_stream[partition_of(*hash)].push(event as u32);
+    }
+    let mut touches: Vec<Option<Touches>> = (0..project.aggregates.len()).map(|_| None).collect();
+    let mut taken = vec![false; batch.events.len()];
+    let mut router = Router::default();
+    for event in 0..batch.events.len() {
+        let Route::Block { block, row } = batch.events.route[event] else { continue };
+        let plan = batch.blocks[block as usize].plan.clone();
+        taken[event] = plan.event_table.is_some();
+        let mut failed = None;
+        for aggregate_plan in &plan.aggregates {
+            let index = aggregate_plan.aggregate;
+            if !active[index] {
+                // counted as if it were folded: it was, by the run that consumed it
+                taken[event] |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
+                continue;
+            }
+            let view = EventView { events: &batch.events, block: &batch.blocks[block as usize], event, row: row as usize };
+            let touches = touches[index].get_or_insert_with(Touches::new);
+            match router.touch(&project.aggregates[index], aggregate_plan, &view, touches) {
+                Ok(concerned) => taken[event] |= concerned,
+                Err(reason) => {
+                    failed = Some(format!("{}: {reason}", project.aggregates[index].name));
+                    break;
+                }
+            }
+        }
+        if let Some(reason) = failed {
+            for touches in touches.iter_mut().flatten() {
+                touches.forget(event as u32);
+            }
+            taken[event] = false;
+            batch.events.route[event] = Route::Bad;
+            batch.bad.push(Bad { line: batch.events.line[event], kind: BadKind::Key, reason });
+        }
+    }
+    Routed { batch, by_stream, touches, taken }
+}
+
+fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {
+    aggregate.stream.as_ref().is_none_or(|pattern| matches(pattern, stream, &mut Vec::new()))
+}
+
+/// Matches a stream's name; `out` gets the placeholders' texts. The last placeholder takes the rest, the
+/// others the shortest text.
+pub fn matches<'a>(pattern: &StreamPattern, stream: &'a str, out: &mut Vec<&'a str>) -> bool {
+    let Some(mut rest) = stream.strip_prefix(pattern.prefix.as_str()) else { return false };
+    let last = pattern.placeholders.len().saturating_sub(1);
+    for (i, (_, literal)) in pattern.placeholders.iter().enumerate() {
+        let end = match (i == last, literal.is_empty()) {
+            (true, true) => Some(rest.len()),
+            (true, false) => rest.len().checked_sub(literal.len()).filter(|end| rest.as_bytes()[*end..] == *literal.as_bytes()),
+            (false, _) => rest.find(literal.as_str()),
+        };
+        let Some(end) = end else { return false };
+        let (part, behind) = (&rest[..end], &rest[end + literal.len()..]);
+        if part.is_empty() {
+            return false;
+        }
+        out.push(part);
+        rest = behind;
+    }
+    rest.is_empty()
+}
+
+impl Touches {
+    fn new() -> Touches {
+        Touches { parts: vec![Vec::new(); PARTITIONS], keys: Vec::new(), steps: Vec::new(), elements: Vec::new() }
+    }
+
+    fn forget(&mut self, event: u32) {
+        for part in &mut self.parts {
+            while part.last().is_some_and(|t| t.event == event) {
+                part.pop();
+            }
+        }
+    }
+}
+
+/// True where `when` needs nothing but the event, so that it can be answered before the row is known.
+pub fn when_is_stateless(when: &Expr) -> bool {
+    when.slots().iter().all(|slot| !matches!(Var::of(*slot), Var::State(_) | Var::Old(_) | Var::Key(_)))
+}
+
+/// What is reused from event to event.
+#[derive(Default)]
+struct Router {
+    key_values: Vec<Value>,
+    /// (key bytes, all, step) of one event before they are grouped by row.
+    found: Vec<(Vec<u8>, bool, Step)>,
+}
+
+impl Router {
+    /// Adds the touches of one event; true if it concerns the aggregate at all.
+    fn touch(&mut self, aggregate: &Aggregate, plan: &AggregatePlan, view: &EventView, touches: &mut Touches) -> Result<bool, String> {
+        let stream = view.events.stream.get(view.event);
+        let mut placeholders = Vec::new();
+        if let Some(pattern) = &aggregate.stream
+            && !matches(pattern, stream, &mut placeholders)
+        {
+            return Ok(false);
+        }
+        self.found.clear();
+        let mut own_key: Option<Vec<u8>> = None;
+        for (number, rule) in plan.on.iter().enumerate() {
+            let number = number as u16;
+            match &rule.each {
+                None => {
+                    self.step(aggregate, plan, rule, view, &placeholders, None, &mut own_key, Step { rule: number, element: NO_ELEMENT })?
+                }
+                Some(each) => {
+                    let list = each.eval(&EventEnv { view, element: None }).map_err(|e| format!("{}: `each`: {}", rule.label, e.0))?;
+                    let Value::List(list) = list else { continue };
+                    for element in list.iter() {
+                        let index = touches.elements.len() as u32;
+                        let step = Step { rule: number, element: index };
+                        self.step(aggregate, plan, rule, view, &placeholders, Some(element), &mut own_key, step)?;
+                        touches.elements.push(element.clone());
+                    }
+                }
+            }
+        }
+        // `before` and `after` rules concern the aggregate's own row also where no rule of `on` is left
+        if self.found.is_empty() && plan.has_key && !plan.on.is_empty() && plan.before.is_empty() && plan.after.is_empty() {
+            return Ok(true);
+        }
+        if self.found.is_empty() {
+            if !plan.has_key || plan.on.is_empty() {
+                return Ok(!plan.on.is_empty());
+            }
+            let key = self.own_key(aggregate, plan, view, &placeholders)?;
+            self.push(view, aggregate, touches, &key, false, &[]);
+            return Ok(true);
+        }
+        // one touch per row, its steps in order; almost always there is one row
+        let found = std::mem::take(&mut self.found);
+        if found.windows(2).all(|pair| pair[0].0 == pair[1].0 && pair[0].1 == pair[1].1) {
+            let steps: Vec<Step> = found.iter().map(|(_, _, step)| *step).collect();
+            self.push(view, aggregate, touches, &found[0].0, found[0].1, &steps);
+        } else {
+            let mut done: Vec<usize> = Vec::new();
+            for (i, (key, all, _)) in found.iter().enumerate() {
+                if done.contains(&i) {
+                    continue;
+                }
+                let group: Vec<usize> = (i..found.len()).filter(|j| found[*j].0 == *key && found[*j].1 == *all).collect();
+                let steps: Vec<Step> = group.iter().map(|j| found[*j].2).collect();
+                self.push(view, aggregate, touches, key, *all, &steps);
+                done.extend(group);
+            }
+        }
+        self.found = found;
+        Ok(true)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn step(
+        &mut self,
+        aggregate: &Aggregate,
+        plan: &AggregatePlan,
+        rule: &Rule,
+        view: &EventView,
+        placeholders: &[&str],
+        element: Option<&Value>,
+        own_key: &mut Option<Vec<u8>>,
+        step: Step,
+    ) -> Result<(), String> {
+        let env = EventEnv { view, element };
+        if let Some(when) = &rule.when
+            && when_is_stateless(when)
+        {
+            let value = when.eval(&env).map_err(|e| format!("{}: `when`: {}", rule.label, e.0))?;
+            if value.as_bool() != Some(true) {
+                return Ok(());
+            }
+        }
+        if rule.all {
+            self.found.push((Vec::new(), true, step));
+            return Ok(());
+        }
+        let key = match &rule.key {
+            Some(exprs) => {
+                self.key_values.clear();
+                for (expr, column) in exprs.iter().zip(&aggregate.keys) {
+                    let value = expr.eval(&env).map_err(|e| format!("{}: `key.{}`: {}", rule.label, column.name, e.0))?;
+                    if value.is_null() {
+                        return Err(format!("{}: the key column `{}` is NULL", rule.label, column.name));
+                    }
+                    self.key_values.push(value);
+                }
+                let mut bytes = Vec::new();
+                if !key::encode(&self.key_values, &mut bytes) {
+                    return Err(format!("{}: a key cannot be of this type", rule.label));
+                }
+                bytes
+            }
+            None => match own_key {
+                Some(key) => key.clone(),
+                None => own_key.insert(self.own_key(aggregate, plan, view, placeholders)?).clone(),
+            },
+        };
+        self.found.push((key, false, step));
+        Ok(())
+    }
+
+    /// The aggregate's own key for this event: the stream's placeholders, then its key expressions.
+    fn own_key(&mut self, aggregate: &Aggregate, plan: &AggregatePlan, view: &EventView, placeholders: &[&str]) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        if plan.key.is_empty() && placeholders.len() == 1 {
+            bytes.extend_from_slice(placeholders[0].as_bytes());
+            return Ok(bytes);
+        }
+        self.key_values.clear();
+        self.key_values.extend(placeholders.iter().map(Value::text));
+        let behind = &aggregate.keys[placeholders.len().min(aggregate.keys.len())..];
+        for (expr, column) in plan.key.iter().zip(behind) {
+            let value = expr.eval(&EventEnv { view, element: None }).map_err(|e| format!("`key.{}`: {}", column.name, e.0))?;
+            if value.is_null() {
+                return Err(format!("the key column `{}` is NULL", column.name));
+            }
+            self.key_values.push(value);
+        }
+        if !key::encode(&self.key_values, &mut bytes) {
+            return Err("a key cannot be of this type".into());
+        }
+        Ok(bytes)
+    }
+
+    fn push(&mut self, view: &EventView, aggregate: &Aggregate, touches: &mut Touches, key: &[u8], all: bool, steps: &[Step]) {
+        let hash = xxh3_64(key);
+        let touch = Touch {
+            event: view.event as u32,
+            all,
+            hash,
+            key_start: touches.keys.len() as u32,
+            key_len: key.len() as u32,
+            steps_start: touches.steps.len() as u32,
+            steps_len: steps.len() as u32,
+        };
+        touches.keys.extend_from_slice(key);
+        touches.steps.extend_from_slice(steps);
+        if all {
+            touches.parts.iter_mut().for_each(|part| part.push(touch));
+        } else if aggregate.spans_streams {
+            touches.parts[partition_of(hash)].push(touch);
+        } else {
+            touches.parts[partition_of(view.events.stream_hash[view.event])].push(touch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(prefix: &str, placeholders: &[(&str, &str)]) -> StreamPattern {
+        StreamPattern {
+            text: String::new(),
+            prefix: prefix.into(),
+            placeholders: placeholders.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
+        }
+    }
+
+    #[test]
+    fn a_placeholder_takes_the_rest_and_the_first_of_several_the_shortest() {
+        let one = pattern("order-", &[("id", "")]);
+        let mut out = Vec::new();
+        assert!(matches(&one, "order-17-b", &mut out));
+        assert_eq!(out, ["17-b"]);
+        assert!(!matches(&one, "orders-17", &mut Vec::new()));
+        assert!(!matches(&one, "order-", &mut Vec::new()));
+        let two = pattern("", &[("tenant", "/"), ("id", "")]);
+        out.clear();
+        assert!(matches(&two, "a/b/c", &mut out));
+        assert_eq!(out, ["a", "b/c"]);
+        let suffixed = pattern("x-", &[("id", "-events")]);
+        out.clear();
+        assert!(matches(&suffixed, "x-1-events-events", &mut out));
+        assert_eq!(out, ["1-events"]);
+    }
+}

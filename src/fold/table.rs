@@ -1,0 +1,190 @@
+//! The state of an aggregate in one partition: its rows by column, found by key.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::key;
+use crate::project::Aggregate;
+use crate::source::sequence::spread;
+use crate::sql::{Column, Type, Value};
+
+/// Rows of one partition. A deleted row leaves a dead slot behind, which snapshots leave out.
+pub struct Table {
+    index: HashTable<u32>,
+    key_types: Vec<Type>,
+    key_bytes: Vec<u8>,
+    /// Start in `key_bytes` and length.
+    key_spans: Vec<(usize, u32)>,
+    pub state: Vec<Column>,
+    pub defaults: Vec<Value>,
+    pub meta: Vec<Meta>,
+    live: Vec<bool>,
+    live_count: usize,
+    /// True since a row was added, changed or deleted.
+    pub dirty: bool,
+}
+
+/// What every row knows of the events that made it: `_events`, `_version`, `_position`, `_first_event_at`, `_last_event_at`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Meta {
+    pub events: i64,
+    pub version: Option<i64>,
+    pub position: Option<i64>,
+    pub first_event_at: Option<i64>,
+    pub last_event_at: Option<i64>,
+}
+
+/// The names and types of the columns behind the state, in the order of [`Meta`].
+pub const META_COLUMNS: [(&str, Type); 5] = [
+    ("_events", Type::BigInt),
+    ("_version", Type::BigInt),
+    ("_position", Type::BigInt),
+    ("_first_event_at", Type::Timestamp),
+    ("_last_event_at", Type::Timestamp),
+];
+
+impl Table {
+    pub fn new(aggregate: &Aggregate) -> Table {
+        Table {
+            index: HashTable::new(),
+            key_types: aggregate.keys.iter().map(|k| k.ty.clone()).collect(),
+            key_bytes: Vec::new(),
+            key_spans: Vec::new(),
+            state: aggregate.state.iter().map(|c| Column::new(c.ty.clone())).collect(),
+            defaults: aggregate.state.iter().map(|c| c.default.clone()).collect(),
+            meta: Vec::new(),
+            live: Vec::new(),
+            live_count: 0,
+            dirty: false,
+        }
+    }
+
+    /// How many rows live.
+    pub fn len(&self) -> usize {
+        self.live_count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.live_count == 0
+    }
+
+    /// The slots of living rows, oldest first.
+    pub fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.live.len()).filter(|row| self.live[*row])
+    }
+
+    pub fn key(&self, row: usize) -> &[u8] {
+        let (start, len) = self.key_spans[row];
+        &self.key_bytes[start..start + len as usize]
+    }
+
+    pub fn key_value(&self, key: &[u8], index: usize) -> Value {
+        key::decode(key, &self.key_types, index)
+    }
+
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        self.index.find(spread(hash), |row| self.key(*row as usize) == key).map(|row| *row as usize)
+    }
+
+    /// Adds a row with the defaults under a key that is not there yet.
+    pub fn insert(&mut self, hash: u64, key: &[u8]) -> usize {
+        let row = self.insert_key(hash, key);
+        for (column, default) in self.state.iter_mut().zip(&self.defaults) {
+            column.push(default.clone());
+        }
+        self.meta.push(Meta::default());
+        self.dirty = true;
+        row
+    }
+
+    fn insert_key(&mut self, hash: u64, key: &[u8]) -> usize {
+        let row = self.key_spans.len();
+        self.key_spans.push((self.key_bytes.len(), key.len() as u32));
+        self.key_bytes.extend_from_slice(key);
+        self.live.push(true);
+        self.live_count += 1;
+        let (spans, bytes) = (&self.key_spans, &self.key_bytes);
+        self.index.insert_unique(spread(hash), row as u32, |row| {
+            let (start, len) = spans[*row as usize];
+            spread(xxh3_64(&bytes[start..start + len as usize]))
+        });
+        row
+    }
+
+    pub fn delete(&mut self, row: usize) {
+        let hash = xxh3_64(self.key(row));
+        if let Ok(entry) = self.index.find_entry(spread(hash), |r| *r as usize == row) {
+            entry.remove();
+        }
+        // what the row held is given back
+        for column in &mut self.state {
+            column.set(row, Value::Null);
+        }
+        self.live[row] = false;
+        self.live_count -= 1;
+        self.dirty = true;
+    }
+
+    /// The living rows as columns: keys, state, then [`META_COLUMNS`].
+    pub fn columns(&self) -> Vec<Column> {
+        let mut out = Vec::with_capacity(self.key_types.len() + self.state.len() + META_COLUMNS.len());
+        for (i, ty) in self.key_types.iter().enumerate() {
+            let mut column = Column::new(ty.clone());
+            self.rows().for_each(|row| column.push(self.key_value(self.key(row), i)));
+            out.push(column);
+        }
+        let whole = self.live_count == self.live.len();
+        for state in &self.state {
+            out.push(if whole {
+                state.clone()
+            } else {
+                let mut column = Column::new(state.ty.clone());
+                self.rows().for_each(|row| column.push(state.get(row)));
+                column
+            });
+        }
+        let fields: [fn(&Meta) -> Value; 5] = [
+            |m| Value::Int(m.events as i128),
+            |m| m.version.map_or(Value::Null, |v| Value::Int(v as i128)),
+            |m| m.position.map_or(Value::Null, |p| Value::Int(p as i128)),
+            |m| m.first_event_at.map_or(Value::Null, Value::Timestamp),
+            |m| m.last_event_at.map_or(Value::Null, Value::Timestamp),
+        ];
+        for ((_, ty), field) in META_COLUMNS.iter().zip(fields) {
+            let mut column = Column::new(ty.clone());
+            self.rows().for_each(|row| column.push(field(&self.meta[row])));
+            out.push(column);
+        }
+        out
+    }
+
+    /// Takes up row `row` of columns in the order of [`Table::columns`].
+    pub fn restore(&mut self, columns: &[Column], row: usize, key_bytes: &[u8]) {
+        self.insert_key(xxh3_64(key_bytes), key_bytes);
+        let keys = self.key_types.len();
+        for (state, column) in self.state.iter_mut().zip(&columns[keys..]) {
+            state.push(column.get(row));
+        }
+        let meta = &columns[keys + self.state.len()..];
+        let int = |i: usize| meta[i].get(row).as_int().map(|v| v as i64);
+        let time = |i: usize| match meta[i].get(row) {
+            Value::Timestamp(t) => Some(t),
+            _ => None,
+        };
+        self.meta.push(Meta {
+            events: int(0).unwrap_or_default(),
+            version: int(1),
+            position: int(2),
+            first_event_at: time(3),
+            last_event_at: time(4),
+        });
+    }
+}
+
+/// Names and types of [`Table::columns`].
+pub fn schema(aggregate: &Aggregate) -> Vec<(String, Type)> {
+    let keys = aggregate.keys.iter().map(|k| (k.name.clone(), k.ty.clone()));
+    let state = aggregate.state.iter().map(|c| (c.name.clone(), c.ty.clone()));
+    let meta = META_COLUMNS.iter().map(|(name, ty)| (name.to_string(), ty.clone()));
+    keys.chain(state).chain(meta).collect()
+}

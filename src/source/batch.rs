@@ -1,0 +1,127 @@
+//! The events of one chunk, by column, in the order of the log.
+
+use std::sync::Arc;
+
+use crate::project::TypePlan;
+use crate::sql::Column;
+
+/// Many short texts in one allocation.
+#[derive(Debug, Default)]
+pub struct Strings {
+    bytes: String,
+    ends: Vec<u32>,
+}
+
+impl Strings {
+    pub fn push(&mut self, text: &str) {
+        self.bytes.push_str(text);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    pub fn get(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.bytes[start..self.ends[index] as usize]
+    }
+}
+
+/// What becomes of an event whatever its stream's order says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `blocks[block]` holds its payload at `row`.
+    Block { block: u32, row: u32 },
+    /// Nobody takes its type, or `where` is not true for it; its version still counts.
+    Filtered,
+    /// Its payload cannot be used; its version still counts.
+    Bad,
+}
+
+/// The envelopes of a chunk's events, one entry of each vector per event.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// Line within the chunk, from 0.
+    pub line: Vec<u32>,
+    pub route: Vec<Route>,
+    pub stream: Strings,
+    pub stream_hash: Vec<u64>,
+    pub event_type: Strings,
+    pub version: Vec<Option<i64>>,
+    pub position: Vec<Option<i64>>,
+    /// Microseconds since the epoch, UTC.
+    pub time: Vec<Option<i64>>,
+    /// Empty: none.
+    pub id: Strings,
+    /// Tells a redelivered event from another one of the same version: the hash of its id, or without
+    /// one that of the whole record.
+    pub mark: Vec<u64>,
+}
+
+impl Events {
+    pub fn len(&self) -> usize {
+        self.line.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+}
+
+/// The payloads of one event type in a chunk.
+pub struct Block {
+    pub plan: Arc<TypePlan>,
+    /// One per `plan.fields`.
+    pub data: Vec<Column>,
+    /// One per `plan.meta`.
+    pub meta: Vec<Column>,
+}
+
+/// What a record or event is bad of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BadKind {
+    NotJson,
+    Envelope,
+    Contract,
+    Key,
+    Conflict,
+    Gap,
+    Fold,
+}
+
+impl BadKind {
+    pub fn label(self) -> &'static str {
+        match self {
+            BadKind::NotJson => "not JSON",
+            BadKind::Envelope => "envelope",
+            BadKind::Contract => "contract",
+            BadKind::Key => "key",
+            BadKind::Conflict => "conflict",
+            BadKind::Gap => "gap",
+            BadKind::Fold => "fold",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Bad {
+    /// Line within the chunk, from 0.
+    pub line: u32,
+    pub kind: BadKind,
+    pub reason: String,
+}
+
+/// A chunk, decoded.
+pub struct Batch {
+    /// Number of the chunk within the scan: chunks of a lower ordinal come first in the log.
+    pub ordinal: u64,
+    /// Index of the file in the scan's segment list.
+    pub segment: usize,
+    /// The line number (from 1) of the chunk's first line; set once the chunks before it are counted.
+    pub first_line: u64,
+    /// Lines that the chunk holds.
+    pub lines: u64,
+    pub records: u64,
+    pub empty: u64,
+    pub bytes: u64,
+    pub events: Events,
+    pub blocks: Vec<Block>,
+    pub bad: Vec<Bad>,
+}

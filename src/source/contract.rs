@@ -1,0 +1,236 @@
+//! A payload field's JSON -> a value of the type that the contract declares.
+//!
+//! Numbers convert by their text, exactly: a fraction or an overflow is an error, never a rounding.
+//! Strings convert to DECIMAL, temporal, UUID and 64-bit types.
+
+use std::sync::Arc;
+
+use super::json;
+use crate::sql::{MapEntries, Type, Value, cast_text};
+
+/// Converts checked JSON (empty: missing) to `ty`; the error says what does not fit.
+pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
+    let Some(&first) = json.as_bytes().first() else { return Ok(Value::Null) };
+    if first == b'n' {
+        return Ok(Value::Null);
+    }
+    let misfit = || format!("{} is no {ty}", shortened(json));
+    match ty {
+        Type::Varchar => Ok(json::as_text(json)?.map_or(Value::Null, Value::text)),
+        Type::Json => Ok(Value::text(json)),
+        Type::Boolean => match first {
+            b't' => Ok(Value::Bool(true)),
+            b'f' => Ok(Value::Bool(false)),
+            _ => Err(misfit()),
+        },
+        _ if ty.is_integer() => {
+            let text = match first {
+                b'"' if matches!(ty, Type::BigInt | Type::UBigInt | Type::HugeInt) => json::as_text(json)?.unwrap_or_default(),
+                b'-' | b'0'..=b'9' => json.into(),
+                _ => return Err(misfit()),
+            };
+            let value = exact(text.trim(), 0).ok_or_else(misfit)?;
+            let (least, greatest) = ty.integer_range().unwrap_or((i128::MIN, i128::MAX));
+            if value < least || value > greatest {
+                return Err(format!("{} is out of the range of {ty}", shortened(json)));
+            }
+            Ok(Value::Int(value))
+        }
+        Type::Decimal { width, scale } => {
+            let text = match first {
+                b'"' => json::as_text(json)?.unwrap_or_default(),
+                b'-' | b'0'..=b'9' => json.into(),
+                _ => return Err(misfit()),
+            };
+            let value = exact(text.trim(), *scale).ok_or_else(|| format!("{} is no {ty} exactly", shortened(json)))?;
+            if value.unsigned_abs() >= 10u128.pow(*width as u32) {
+                return Err(format!("{} is out of the range of {ty}", shortened(json)));
+            }
+            Ok(Value::Int(value))
+        }
+        Type::Double | Type::Float => {
+            let text = match first {
+                b'"' => json::as_text(json)?.unwrap_or_default(),
+                b'-' | b'0'..=b'9' => json.into(),
+                _ => return Err(misfit()),
+            };
+            if first == b'"' {
+                return cast_text(&text, ty).map_err(|e| e.0);
+            }
+            let value: f64 = text.parse().map_err(|_| misfit())?;
+            if *ty == Type::Float {
+                let value: f32 = text.parse().map_err(|_| misfit())?;
+                return if value.is_finite() {
+                    Ok(Value::Float(value))
+                } else {
+                    Err(format!("{} is out of the range of {ty}", shortened(json)))
+                };
+            }
+            if value.is_finite() { Ok(Value::Double(value)) } else { Err(format!("{} is out of the range of {ty}", shortened(json))) }
+        }
+        Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Uuid | Type::Blob | Type::Interval => {
+            if first != b'"' {
+                return Err(misfit());
+            }
+            let text = json::as_text(json)?.unwrap_or_default();
+            cast_text(&text, ty).map_err(|e| e.0)
+        }
+        Type::List(inner) => {
+            let items = elements(json).ok_or_else(misfit)?;
+            let items = items.into_iter().map(|item| convert(item, inner)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Value::List(Arc::new(items)))
+        }
+        Type::Struct(fields) => {
+            let members = members(json).ok_or_else(misfit)?;
+            let mut values = Vec::with_capacity(fields.len());
+            for (name, field_type) in fields {
+                let value = members.iter().rev().find(|(key, _)| key == name).map_or("", |(_, value)| *value);
+                values.push(convert(value, field_type).map_err(|e| format!("in `{name}`: {e}"))?);
+            }
+            Ok(Value::Struct(Arc::new(values)))
+        }
+        Type::Map(key_type, value_type) => {
+            let members = members(json).ok_or_else(misfit)?;
+            let mut entries = MapEntries::default();
+            for (key, value) in members {
+                let key = cast_text(&key, key_type).map_err(|e| e.0)?;
+                entries.insert(key, convert(value, value_type)?);
+            }
+            Ok(Value::Map(Arc::new(entries)))
+        }
+        _ => Err(misfit()),
+    }
+}
+
+/// A JSON text in a message: its beginning, and without characters that would steer a terminal.
+pub fn shortened(json: &str) -> String {
+    let mut out: String = json.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if json.chars().nth(60).is_some() {
+        out.push('…');
+    }
+    format!("`{out}`")
+}
+
+/// The number that `text` writes, times 10^scale, if that is a whole number that fits.
+fn exact(text: &str, scale: u8) -> Option<i128> {
+    let bytes = text.as_bytes();
+    let negative = bytes.first() == Some(&b'-');
+    let mut at = usize::from(negative || bytes.first() == Some(&b'+'));
+    let mut mantissa: i128 = 0;
+    let mut exponent: i64 = 0;
+    let mut digits = 0;
+    let mut behind_point = false;
+    let mut zeros_held = 0i64;
+    while let Some(&b) = bytes.get(at) {
+        match b {
+            b'0'..=b'9' => {
+                digits += 1;
+                exponent -= i64::from(behind_point);
+                if b == b'0' && mantissa != 0 {
+                    // trailing zeros are held back, so that 1e30 written out still fits
+                    zeros_held += 1;
+                } else if b != b'0' {
+                    for _ in 0..=zeros_held {
+                        mantissa = mantissa.checked_mul(10)?;
+                    }
+                    zeros_held = 0;
+                    mantissa = mantissa.checked_add((b - b'0') as i128)?;
+                }
+            }
+            b'.' if !behind_point => behind_point = true,
+            b'e' | b'E' if digits > 0 => {
+                exponent = exponent.checked_add(text[at + 1..].parse::<i64>().ok()?)?;
+                at = bytes.len() - 1;
+            }
+            _ => return None,
+        }
+        at += 1;
+    }
+    if digits == 0 {
+        return None;
+    }
+    if mantissa == 0 {
+        return Some(0);
+    }
+    let mut shift = exponent.checked_add(zeros_held)?.checked_add(scale as i64)?;
+    if !(-60..=60).contains(&shift) {
+        return None;
+    }
+    while shift > 0 {
+        mantissa = mantissa.checked_mul(10)?;
+        shift -= 1;
+    }
+    while shift < 0 {
+        if mantissa % 10 != 0 {
+            return None;
+        }
+        mantissa /= 10;
+        shift += 1;
+    }
+    Some(if negative { -mantissa } else { mantissa })
+}
+
+/// The elements of a checked JSON array.
+fn elements(json: &str) -> Option<Vec<&str>> {
+    let raw: Vec<&serde_json::value::RawValue> = json.starts_with('[').then(|| serde_json::from_str(json).ok())??;
+    Some(raw.into_iter().map(|r| r.get()).collect())
+}
+
+/// The members of a checked JSON object, in order, duplicates included.
+fn members(json: &str) -> Option<Vec<(String, &str)>> {
+    if !json.starts_with('{') {
+        return None;
+    }
+    struct Members;
+    impl<'de> serde::de::Visitor<'de> for Members {
+        type Value = Vec<(String, &'de str)>;
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut out = Vec::new();
+            while let Some((key, value)) = map.next_entry::<String, &'de serde_json::value::RawValue>()? {
+                out.push((key, value.get()));
+            }
+            Ok(out)
+        }
+    }
+    use serde::de::Deserializer;
+    serde_json::Deserializer::from_str(json).deserialize_map(Members).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_convert_by_their_text_exactly() {
+        let decimal = Type::Decimal { width: 10, scale: 2 };
+        assert_eq!(convert("1.5", &decimal), Ok(Value::Int(150)));
+        assert_eq!(convert("\"-12.30\"", &decimal), Ok(Value::Int(-1230)));
+        assert_eq!(convert("1.500", &decimal), Ok(Value::Int(150)));
+        assert_eq!(convert("15e-1", &decimal), Ok(Value::Int(150)));
+        assert!(convert("1.005", &decimal).is_err());
+        assert!(convert("123456789.00", &decimal).is_err());
+        assert_eq!(convert("5.0", &Type::Integer), Ok(Value::Int(5)));
+        assert_eq!(convert("1e3", &Type::Integer), Ok(Value::Int(1000)));
+        assert!(convert("5.5", &Type::Integer).is_err());
+        assert!(convert("2147483648", &Type::Integer).is_err());
+        assert_eq!(convert("9007199254740993", &Type::BigInt), Ok(Value::Int(9007199254740993)));
+        assert_eq!(convert("\"9223372036854775807\"", &Type::BigInt), Ok(Value::Int(i64::MAX as i128)));
+        assert!(convert("\"5\"", &Type::Integer).is_err());
+        assert_eq!(convert("100000000000000000000000000000", &Type::HugeInt), Ok(Value::Int(10i128.pow(29))));
+        assert!(convert("1e400", &Type::Double).is_err());
+        assert_eq!(convert("1e-400", &Type::BigInt).ok(), None);
+        assert_eq!(convert("-0", &Type::BigInt), Ok(Value::Int(0)));
+    }
+
+    #[test]
+    fn structures_convert_by_name_and_the_last_duplicate_counts() {
+        let ty = Type::List(Box::new(Type::Struct(vec![("a".into(), Type::Integer), ("b".into(), Type::Varchar)])));
+        let value = convert(r#"[{"b":"x","a":1},{"a":1,"\u0061":2}]"#, &ty).unwrap();
+        let row = |a: i128, b: Value| Value::Struct(Arc::new(vec![Value::Int(a), b]));
+        assert_eq!(value, Value::List(Arc::new(vec![row(1, Value::text("x")), row(2, Value::Null)])));
+        assert!(convert("{}", &ty).is_err());
+    }
+}

@@ -1,0 +1,387 @@
+//! A chunk of lines -> a batch of events: the envelope of each record, the payload fields that somebody uses.
+
+use std::borrow::Cow;
+use std::sync::{Arc, RwLock};
+
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::batch::{Bad, BadKind, Batch, Block, Events, Route};
+use super::chunks::Chunk;
+use super::contract::{convert, shortened};
+use super::json::{self, Paths, Span};
+use crate::error::Result;
+use crate::project::{Envelope, Payload, Project, TypePlan};
+use crate::sql::{Column, Env, Expr, Slot, Type, Value};
+
+/// Decodes the chunks of one source. Shared by all threads; it learns event types as they appear.
+pub struct Decoder<'p> {
+    project: &'p Project,
+    source: usize,
+    /// The envelope's paths, and behind them the payload's and the metadata's where they are paths.
+    paths: Paths,
+    data_at: Option<usize>,
+    metadata_at: Option<usize>,
+    types: RwLock<HashMap<String, Option<Arc<KnownType>>>>,
+}
+
+/// An event type with what its payloads are searched for.
+struct KnownType {
+    plan: Arc<TypePlan>,
+    data: Paths,
+    meta: Paths,
+}
+
+/// The parts of one record as the envelope's expressions see them.
+struct RecordEnv<'a> {
+    text: &'a str,
+    found: &'a [Span],
+}
+
+impl Env for RecordEnv<'_> {
+    fn get(&self, slot: Slot) -> Value {
+        let span = self.found.get(slot.0 as usize).copied().unwrap_or_default();
+        json::as_text(span.of(self.text)).ok().flatten().map_or(Value::Null, Value::text)
+    }
+}
+
+/// Why a record did not become an event that can be folded.
+struct Refusal {
+    kind: BadKind,
+    reason: String,
+}
+
+fn refuse<T>(kind: BadKind, reason: impl Into<String>) -> std::result::Result<T, Refusal> {
+    Err(Refusal { kind, reason: reason.into() })
+}
+
+/// Per chunk: what is reused from record to record.
+#[derive(Default)]
+struct Scratch {
+    found: Vec<Span>,
+    fields: Vec<Span>,
+    blocks: HashMap<String, Option<usize>>,
+    known: Vec<Arc<KnownType>>,
+}
+
+impl<'p> Decoder<'p> {
+    pub fn new(project: &'p Project, source: usize) -> Self {
+        let envelope = &project.sources[source].envelope;
+        let mut paths: Vec<Vec<String>> = envelope.paths.clone();
+        let mut place_of = |payload: &Payload| match payload {
+            Payload::Path(path) => {
+                paths.push(path.clone());
+                Some(paths.len() - 1)
+            }
+            Payload::Record | Payload::Expr(_) => None,
+        };
+        let data_at = place_of(&envelope.data);
+        let metadata_at = envelope.metadata.as_ref().and_then(&mut place_of);
+        Decoder { project, source, paths: Paths::new(&paths), data_at, metadata_at, types: RwLock::default() }
+    }
+
+    /// Decodes a chunk. Errors are the project's (a wildcard rule that does not fit a type that just appeared);
+    /// what is wrong with records stands in the batch.
+    pub fn decode(&self, chunk: &Chunk) -> Result<Batch> {
+        let mut batch = Batch {
+            ordinal: chunk.ordinal,
+            segment: chunk.segment,
+            first_line: 0,
+            lines: 0,
+            records: 0,
+            empty: 0,
+            bytes: chunk.bytes.len() as u64,
+            events: Events::default(),
+            blocks: Vec::new(),
+            bad: Vec::new(),
+        };
+        let mut scratch = Scratch::default();
+        let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
+        let mut start = 0;
+        while start < chunk.bytes.len() {
+            let end = memchr::memchr(b'\n', &chunk.bytes[start..]).map_or(chunk.bytes.len(), |at| start + at);
+            let line = match whole {
+                Some(text) => Some(&text[start..end]),
+                None => std::str::from_utf8(&chunk.bytes[start..end]).ok(),
+            };
+            let number = batch.lines as u32;
+            batch.lines += 1;
+            batch.records += 1;
+            start = end + 1;
+            let Some(line) = line else {
+                batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason: "not JSON: the line is not UTF-8".into() });
+                continue;
+            };
+            let line = if chunk.starts_file && number == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
+            if line.bytes().all(|b| matches!(b, b' ' | b'\t' | b'\r')) {
+                batch.empty += 1;
+                continue;
+            }
+            self.record(line, number, &mut batch, &mut scratch)?;
+        }
+        Ok(batch)
+    }
+
+    fn record(&self, text: &str, number: u32, batch: &mut Batch, scratch: &mut Scratch) -> Result<()> {
+        let source = &self.project.sources[self.source];
+        if let Err(e) = json::scan(text, &self.paths, &mut scratch.found) {
+            let reason = format!("not JSON: {} at byte {}: {}", e.message, e.offset + 1, shortened(around(text, e.offset)));
+            batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason });
+            return Ok(());
+        }
+        let found = std::mem::take(&mut scratch.found);
+        let env = RecordEnv { text, found: &found };
+        let filtered = match source.filter.as_ref().map(|filter| filter.eval(&env)) {
+            None => false,
+            Some(Ok(value)) => value.as_bool() != Some(true),
+            Some(Err(e)) => {
+                batch.bad.push(Bad { line: number, kind: BadKind::Envelope, reason: format!("`where` fails: {}", e.0) });
+                scratch.found = found;
+                return Ok(());
+            }
+        };
+        match self.envelope(&source.envelope, &env, number, batch) {
+            Ok(()) => {
+                let index = batch.events.len() - 1;
+                let route = if filtered {
+                    Route::Filtered
+                } else {
+                    match self.payload(text, &found, index, batch, scratch)? {
+                        Ok(route) => route,
+                        Err(refusal) => {
+                            batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
+                            Route::Bad
+                        }
+                    }
+                };
+                batch.events.route[index] = route;
+            }
+            Err(_) if filtered => {
+                // no event that anybody could miss: it has no stream, and it is filtered
+                batch.empty += 1;
+            }
+            Err(refusal) => batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason }),
+        }
+        scratch.found = found;
+        Ok(())
+    }
+
+    /// Reads the envelope and appends it to the batch's events, or appends nothing.
+    fn envelope(&self, envelope: &Envelope, env: &RecordEnv, number: u32, batch: &mut Batch) -> std::result::Result<(), Refusal> {
+        let stream = required_text(&envelope.stream, env, "stream")?;
+        let event_type = required_text(&envelope.event_type, env, "type")?;
+        let version = optional_int(envelope.version.as_ref(), env, "version")?;
+        let position = optional_int(envelope.position.as_ref(), env, "position")?;
+        let time = match envelope.time.as_ref().map(|e| e.eval(env)).transpose() {
+            Ok(Some(Value::Timestamp(t))) => Some(t),
+            Ok(_) => None,
+            Err(e) => return refuse(BadKind::Envelope, format!("envelope: `time`: {}", e.0)),
+        };
+        let id = match &envelope.id {
+            Some(expr) => text_of(expr, env).map_err(|e| Refusal { kind: BadKind::Envelope, reason: format!("envelope: `id`: {e}") })?,
+            None => None,
+        };
+        let events = &mut batch.events;
+        events.line.push(number);
+        events.route.push(Route::Filtered);
+        events.stream_hash.push(xxh3_64(stream.as_bytes()));
+        events.mark.push(xxh3_64(id.as_deref().unwrap_or(env.text).as_bytes()));
+        events.stream.push(&stream);
+        events.event_type.push(&event_type);
+        events.version.push(version);
+        events.position.push(position);
+        events.time.push(time);
+        events.id.push(id.as_deref().unwrap_or(""));
+        Ok(())
+    }
+
+    /// Finds the payload's fields and appends them to the block of the event's type.
+    fn payload(
+        &self,
+        text: &str,
+        found: &[Span],
+        event: usize,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+    ) -> Result<std::result::Result<Route, Refusal>> {
+        let event_type = batch.events.event_type.get(event);
+        let block = match scratch.blocks.get(event_type) {
+            Some(block) => *block,
+            None => {
+                let block = self.known(event_type)?.map(|known| {
+                    batch.blocks.push(Block {
+                        data: known.plan.fields.iter().map(|f| Column::new(f.ty.clone())).collect(),
+                        meta: known.plan.meta.iter().map(|_| Column::new(Type::Varchar)).collect(),
+                        plan: known.plan.clone(),
+                    });
+                    scratch.known.push(known);
+                    batch.blocks.len() - 1
+                });
+                scratch.blocks.insert(event_type.to_string(), block);
+                block
+            }
+        };
+        let Some(block) = block else { return Ok(Ok(Route::Filtered)) };
+        let known = &scratch.known[block];
+        let envelope = &self.project.sources[self.source].envelope;
+        let columns = &mut batch.blocks[block];
+        let row = columns.data.first().or(columns.meta.first()).map_or(0, Column::len);
+        if !known.data.is_empty() {
+            let filled = self
+                .object(text, found, Some(&envelope.data), self.data_at, "data")
+                .and_then(|payload| fill_data(&known.plan, &known.data, &payload, &mut scratch.fields, &mut columns.data));
+            if let Err(reason) = filled {
+                columns.data.iter_mut().for_each(|column| truncate(column, row));
+                return Ok(refuse(BadKind::Contract, reason));
+            }
+        }
+        if !known.meta.is_empty() {
+            let filled = self
+                .object(text, found, envelope.metadata.as_ref(), self.metadata_at, "metadata")
+                .and_then(|metadata| fill_text(&known.meta, &metadata, &mut scratch.fields, &mut columns.meta));
+            if let Err(reason) = filled {
+                columns.data.iter_mut().chain(&mut columns.meta).for_each(|column| truncate(column, row));
+                return Ok(refuse(BadKind::Contract, reason));
+            }
+        }
+        Ok(Ok(Route::Block { block: block as u32, row: row as u32 }))
+    }
+
+    /// The payload or the metadata as the text of a JSON object; nothing at all is an empty object.
+    fn object<'a>(
+        &self,
+        text: &'a str,
+        found: &[Span],
+        payload: Option<&Payload>,
+        at: Option<usize>,
+        name: &str,
+    ) -> std::result::Result<Cow<'a, str>, String> {
+        let json: Cow<'a, str> = match payload {
+            None => return Ok("{}".into()),
+            Some(Payload::Record) => return Ok(text.into()),
+            Some(Payload::Path(_)) => found[at.unwrap_or_default()].of(text).into(),
+            Some(Payload::Expr(expr)) => match expr.eval(&RecordEnv { text, found }) {
+                Ok(Value::Text(text)) => text.to_string().into(),
+                Ok(_) => "".into(),
+                Err(e) => return Err(format!("`{name}`: {}", e.0)),
+            },
+        };
+        match json.as_bytes().first() {
+            Some(b'{') if at.is_some() => Ok(json),
+            None | Some(b'n') => Ok("{}".into()),
+            // JSON inside a string, or computed text: not checked yet
+            Some(b'"') if at.is_some() => {
+                let inner = json::as_text(&json)?.unwrap_or_default().into_owned();
+                if inner.trim().is_empty() {
+                    return Ok("{}".into());
+                }
+                json::check(&inner)
+                    .map_err(|e| format!("`{name}` is a string that holds no JSON: {} at byte {}", e.message, e.offset + 1))?;
+                self.inner_object(inner, name)
+            }
+            Some(_) if at.is_none() => {
+                json::check(&json).map_err(|e| format!("`{name}` is no JSON: {} at byte {}", e.message, e.offset + 1))?;
+                self.inner_object(json.into_owned(), name)
+            }
+            Some(_) => Err(format!("`{name}` is {}, an object was expected", shortened(&json))),
+        }
+    }
+
+    fn inner_object<'a>(&self, text: String, name: &str) -> std::result::Result<Cow<'a, str>, String> {
+        match text.trim_start().as_bytes().first() {
+            Some(b'{') => Ok(Cow::Owned(text)),
+            Some(b'n') => Ok("{}".into()),
+            _ => Err(format!("`{name}` holds {}, an object was expected", shortened(&text))),
+        }
+    }
+
+    fn known(&self, event_type: &str) -> Result<Option<Arc<KnownType>>> {
+        if let Some(known) = self.types.read().expect("no thread panics while it holds this lock").get(event_type) {
+            return Ok(known.clone());
+        }
+        let known = self.project.plan(self.source, event_type)?.map(|plan| {
+            let data = Paths::new(plan.fields.iter().map(|f| &f.path));
+            let meta = Paths::new(&plan.meta);
+            Arc::new(KnownType { plan, data, meta })
+        });
+        let mut types = self.types.write().expect("no thread panics while it holds this lock");
+        Ok(types.entry(event_type.to_string()).or_insert(known).clone())
+    }
+}
+
+/// The text from `offset` on, or the whole one near its end, for a message.
+fn around(text: &str, offset: usize) -> &str {
+    let mut start = offset.min(text.len()).saturating_sub(20);
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    &text[start..]
+}
+
+fn truncate(column: &mut Column, rows: usize) {
+    if column.len() > rows {
+        column.truncate(rows);
+    }
+}
+
+fn fill_data(
+    plan: &TypePlan,
+    paths: &Paths,
+    payload: &str,
+    spans: &mut Vec<Span>,
+    columns: &mut [Column],
+) -> std::result::Result<(), String> {
+    json::scan(payload, paths, spans).map_err(|e| e.message)?;
+    for ((field, span), column) in plan.fields.iter().zip(spans.iter()).zip(columns) {
+        let json = span.of(payload);
+        let place = |e: String| format!("`{}` of {}: {e}", field.path.join("."), plan.event_type);
+        let mut value = convert(json, &field.ty).map_err(place)?;
+        if value.is_null() && field.declared {
+            if let Some(default) = &field.default {
+                value = default.clone();
+            } else if field.not_null {
+                let what = if json.is_empty() { "is missing" } else { "is null" };
+                return Err(format!("`{}` of {} {what}, its contract says {} NOT NULL", field.path.join("."), plan.event_type, field.ty));
+            }
+        }
+        column.push(value);
+    }
+    Ok(())
+}
+
+fn fill_text(paths: &Paths, metadata: &str, spans: &mut Vec<Span>, columns: &mut [Column]) -> std::result::Result<(), String> {
+    json::scan(metadata, paths, spans).map_err(|e| e.message)?;
+    for (span, column) in spans.iter().zip(columns) {
+        column.push(json::as_text(span.of(metadata))?.map_or(Value::Null, Value::text));
+    }
+    Ok(())
+}
+
+fn text_of<'a>(expr: &Expr, env: &RecordEnv<'a>) -> std::result::Result<Option<Cow<'a, str>>, String> {
+    if let Some(slot) = expr.as_slot() {
+        let span = env.found.get(slot.0 as usize).copied().unwrap_or_default();
+        return json::as_text(span.of(env.text)).map_err(str::to_string);
+    }
+    match expr.eval(env) {
+        Ok(Value::Text(text)) => Ok(Some(Cow::Owned(text.to_string()))),
+        Ok(_) => Ok(None),
+        Err(e) => Err(e.0),
+    }
+}
+
+fn required_text<'a>(expr: &Expr, env: &RecordEnv<'a>, name: &str) -> std::result::Result<Cow<'a, str>, Refusal> {
+    match text_of(expr, env) {
+        Ok(Some(text)) if !text.is_empty() => Ok(text),
+        Ok(_) => refuse(BadKind::Envelope, format!("envelope: no {name}: {}", shortened(env.text))),
+        Err(e) => refuse(BadKind::Envelope, format!("envelope: `{name}`: {e}")),
+    }
+}
+
+fn optional_int(expr: Option<&Expr>, env: &RecordEnv, name: &str) -> std::result::Result<Option<i64>, Refusal> {
+    let Some(expr) = expr else { return Ok(None) };
+    match expr.eval(env) {
+        Ok(Value::Int(i)) => Ok(i64::try_from(i).ok()),
+        Ok(_) => Ok(None),
+        Err(e) => refuse(BadKind::Envelope, format!("envelope: `{name}`: {}", e.0)),
+    }
+}

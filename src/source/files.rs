@@ -1,0 +1,129 @@
+//! Which files a source consists of, in the order of the log.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::files;
+use crate::project::Source;
+
+/// How a file's bytes are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Codec {
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Plain => "plain",
+            Codec::Gzip => "gzip",
+            Codec::Zstd => "zstd",
+        }
+    }
+
+    /// By the file's first bytes, whatever its name says.
+    fn of(head: &[u8]) -> Codec {
+        match head {
+            [0x1f, 0x8b, ..] => Codec::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
+            // a skippable frame may come first
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Codec::Zstd,
+            _ => Codec::Plain,
+        }
+    }
+}
+
+/// One file of a log as it was found; nothing behind `size` is read, however it grows meanwhile.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    pub path: PathBuf,
+    /// As messages and the manifest name it: relative to the project where it lies inside.
+    pub name: String,
+    pub codec: Codec,
+    /// Bytes on disk.
+    pub size: u64,
+}
+
+/// The files of a source in natural name order (`b-2` before `b-10`).
+/// `known`: a source whose files were consumed before may have none left.
+pub fn discover(source: &Source, root: &Path, known: bool) -> Result<Vec<LogFile>> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for pattern in &source.files {
+        let wild = pattern.contains(['*', '?', '[']);
+        let before = paths.len();
+        if wild {
+            let matches = glob::glob(pattern)
+                .map_err(|e| Error::new(Kind::Project, format!("`{pattern}` in [source.{}] is no glob: {}", source.name, e.msg)))?;
+            for path in matches {
+                let path = path.map_err(|e| Error::io("read", e.path(), std::io::Error::from(e.error().kind())))?;
+                if !path.is_dir() {
+                    paths.push(path);
+                }
+            }
+        } else if !known || Path::new(pattern).exists() {
+            paths.push(PathBuf::from(pattern));
+        }
+        if paths.len() == before && !known {
+            return Err(Error::new(Kind::NoInput, format!("no file matches `{}`", display_name(Path::new(pattern), root)))
+                .at(format!("[source.{}]", source.name))
+                .with_help("the glob is relative to the project file's folder"));
+        }
+    }
+    paths.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
+    paths.dedup();
+    paths.into_iter().map(|path| log_file(path, root)).collect()
+}
+
+fn log_file(path: PathBuf, root: &Path) -> Result<LogFile> {
+    let meta = files::metadata(&path)?;
+    if !meta.is_file() {
+        return Err(Error::new(Kind::NoInput, format!("{} is not a regular file", path.display()))
+            .with_help("foldline reads a log more than once; write a pipe or a device into a file first"));
+    }
+    let head = files::read_range(&path, 0, 4)?;
+    Ok(LogFile { name: display_name(&path, root), codec: Codec::of(&head), size: meta.len(), path })
+}
+
+fn display_name(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// Compares names as people count: runs of digits by their number, everything else by bytes.
+pub fn natural_order(a: &str, b: &str) -> Ordering {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    loop {
+        match (x.first(), y.first()) {
+            (None, None) => return a.cmp(b),
+            (None, _) => return Ordering::Less,
+            (_, None) => return Ordering::Greater,
+            (Some(p), Some(q)) if p.is_ascii_digit() && q.is_ascii_digit() => {
+                let digits = |s: &[u8]| s.iter().take_while(|c| c.is_ascii_digit()).count();
+                let (m, n) = (digits(x), digits(y));
+                let strip = |s: &[u8]| s.iter().take_while(|c| **c == b'0').count();
+                let (p, q) = (&x[strip(&x[..m])..m], &y[strip(&y[..n])..n]);
+                let order = p.len().cmp(&q.len()).then_with(|| p.cmp(q));
+                if order != Ordering::Equal {
+                    return order;
+                }
+                (x, y) = (&x[m..], &y[n..]);
+            }
+            (Some(p), Some(q)) if p != q => return p.cmp(q),
+            _ => (x, y) = (&x[1..], &y[1..]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ordered_as_people_count() {
+        let mut names = vec!["b-10.ndjson", "b-9.ndjson", "b-009.ndjson", "a", "b-10", "b-1-2", "b-1-10"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["a", "b-1-2", "b-1-10", "b-009.ndjson", "b-9.ndjson", "b-10", "b-10.ndjson"]);
+    }
+}

@@ -1,0 +1,495 @@
+//! One pass over a JSON text: checks that it is JSON (RFC 8259) and marks where wanted parts lie,
+//! without building a tree. What nobody wants is checked and stepped over.
+//!
+//! Duplicate keys: the last one counts, as in JavaScript and in PostgreSQL's `jsonb`.
+
+use std::borrow::Cow;
+
+/// How deep arrays and objects may nest.
+pub const DEPTH_MAX: u32 = 128;
+
+/// What is wrong with a text, and at which byte of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotJson {
+    pub message: &'static str,
+    pub offset: usize,
+}
+
+/// Wanted paths of object keys, as a tree, so that one pass finds all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Paths {
+    nodes: Vec<Node>,
+    len: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    children: Vec<(Box<str>, usize)>,
+    /// The paths that end here.
+    found: Vec<usize>,
+}
+
+impl Paths {
+    /// The i-th path's place is put at index i of what [`scan`] fills.
+    pub fn new<'a, P: AsRef<[String]> + 'a>(paths: impl IntoIterator<Item = &'a P>) -> Paths {
+        let mut this = Paths { nodes: vec![Node::default()], len: 0 };
+        for (index, path) in paths.into_iter().enumerate() {
+            let mut node = 0;
+            for key in path.as_ref() {
+                node = match this.nodes[node].children.iter().find(|(k, _)| **k == **key) {
+                    Some((_, child)) => *child,
+                    None => {
+                        let child = this.nodes.len();
+                        this.nodes.push(Node::default());
+                        this.nodes[node].children.push((key.as_str().into(), child));
+                        child
+                    }
+                };
+            }
+            this.nodes[node].found.push(index);
+            this.len = index + 1;
+        }
+        this
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// Where a wanted part lies in the text: `text[start..end]` is its JSON. Empty where it is missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    pub fn is_missing(self) -> bool {
+        self.start == self.end
+    }
+
+    pub fn of(self, text: &str) -> &str {
+        &text[self.start..self.end]
+    }
+}
+
+/// Checks `text` (one JSON value, white space around it allowed) and puts the place of each wanted path
+/// into `found`, whose old content is dropped.
+pub fn scan(text: &str, paths: &Paths, found: &mut Vec<Span>) -> Result<(), NotJson> {
+    found.clear();
+    found.resize(paths.len(), Span::default());
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, depth: 0 };
+    scanner.space();
+    if paths.is_empty() {
+        scanner.value()?;
+    } else {
+        scanner.wanted(text, paths, 0, found)?;
+    }
+    scanner.space();
+    if scanner.at < scanner.bytes.len() {
+        return Err(scanner.error("another value follows on the line"));
+    }
+    Ok(())
+}
+
+/// Checks that a text is one JSON value.
+pub fn check(text: &str) -> Result<(), NotJson> {
+    scan(text, &Paths::default(), &mut Vec::new())
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    depth: u32,
+}
+
+impl Scanner<'_> {
+    fn error(&self, message: &'static str) -> NotJson {
+        NotJson { message, offset: self.at }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn enter(&mut self) -> Result<(), NotJson> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(self.error("nested more than 128 deep"));
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    /// A value at `node` of the wanted paths.
+    fn wanted(&mut self, text: &str, paths: &Paths, node: usize, found: &mut Vec<Span>) -> Result<(), NotJson> {
+        let start = self.at;
+        if self.peek() == Some(b'{') && !paths.nodes[node].children.is_empty() {
+            // a duplicate key replaces the whole value, with all that was found inside of it
+            self.forget(paths, node, found);
+            self.enter()?;
+            if self.peek() == Some(b'}') {
+                self.at += 1;
+            } else {
+                loop {
+                    let key_start = self.at + 1;
+                    let escaped = self.key()?;
+                    let key = &text[key_start..self.at - 1];
+                    self.colon()?;
+                    let child = paths.nodes[node].children.iter().find(|(wanted, _)| match escaped {
+                        false => **wanted == *key,
+                        true => unescape(key).is_ok_and(|key| **wanted == *key),
+                    });
+                    match child {
+                        Some((_, child)) => self.wanted(text, paths, *child, found)?,
+                        None => self.value()?,
+                    }
+                    if self.next(b'}')? {
+                        break;
+                    }
+                }
+            }
+            self.depth -= 1;
+        } else {
+            self.forget(paths, node, found);
+            self.value()?;
+        }
+        for &index in &paths.nodes[node].found {
+            found[index] = Span { start, end: self.at };
+        }
+        Ok(())
+    }
+
+    fn forget(&self, paths: &Paths, node: usize, found: &mut [Span]) {
+        for (_, child) in &paths.nodes[node].children {
+            for &index in &paths.nodes[*child].found {
+                found[index] = Span::default();
+            }
+            self.forget(paths, *child, found);
+        }
+    }
+
+    /// Checks one value and steps over it.
+    fn value(&mut self) -> Result<(), NotJson> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| ()),
+            Some(b'{') => {
+                self.enter()?;
+                if self.peek() == Some(b'}') {
+                    self.at += 1;
+                } else {
+                    loop {
+                        self.key()?;
+                        self.colon()?;
+                        self.value()?;
+                        if self.next(b'}')? {
+                            break;
+                        }
+                    }
+                }
+                self.depth -= 1;
+                Ok(())
+            }
+            Some(b'[') => {
+                self.enter()?;
+                if self.peek() == Some(b']') {
+                    self.at += 1;
+                } else {
+                    loop {
+                        self.value()?;
+                        if self.next(b']')? {
+                            break;
+                        }
+                    }
+                }
+                self.depth -= 1;
+                Ok(())
+            }
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(0) => Err(self.error("NUL bytes (a torn write?)")),
+            Some(_) => Err(self.error("a value was expected")),
+            None => Err(self.error("the text ends in the middle")),
+        }
+    }
+
+    fn key(&mut self) -> Result<bool, NotJson> {
+        match self.peek() {
+            Some(b'"') => self.string(),
+            Some(_) => Err(self.error("a key in double quotes was expected")),
+            None => Err(self.error("the text ends in the middle")),
+        }
+    }
+
+    fn colon(&mut self) -> Result<(), NotJson> {
+        self.space();
+        if self.peek() != Some(b':') {
+            return Err(self.error("a colon was expected behind the key"));
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    /// Behind an element: true at the closing bracket, false behind a comma.
+    #[inline]
+    fn next(&mut self, close: u8) -> Result<bool, NotJson> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                self.space();
+                Ok(false)
+            }
+            Some(b) if b == close => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(_) => Err(self.error("a comma or a closing bracket was expected")),
+            None => Err(self.error("the text ends in the middle")),
+        }
+    }
+
+    fn word(&mut self, word: &'static [u8]) -> Result<(), NotJson> {
+        if !self.bytes[self.at..].starts_with(word) {
+            return Err(self.error("a value was expected"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.error("a digit was expected")) } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<(), NotJson> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+            if let Some(b'0'..=b'9') = self.peek() {
+                return Err(self.error("a number must not begin with 0"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Steps over a string; true where it has escapes.
+    fn string(&mut self) -> Result<bool, NotJson> {
+        self.at += 1;
+        let mut escaped = false;
+        loop {
+            self.plain_run();
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return Err(self.error("a control character inside a string")),
+                None => return Err(self.error("the text ends inside a string")),
+            }
+        }
+    }
+
+    /// Moves to the next quote, backslash or control character, eight bytes at a time.
+    #[inline]
+    fn plain_run(&mut self) {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        const TOPS: u64 = 0x8080_8080_8080_8080;
+        while let Some(eight) = self.bytes.get(self.at..self.at + 8) {
+            let word = u64::from_le_bytes(eight.try_into().expect("eight bytes"));
+            // a byte is 0 exactly where the high bit of (x - 1) & !x is set first (Mycroft's test)
+            let zero = |x: u64| x.wrapping_sub(ONES) & !x;
+            let stop =
+                (zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64)) | (word.wrapping_sub(ONES * 0x20) & !word)) & TOPS;
+            if stop != 0 {
+                self.at += (stop.trailing_zeros() / 8) as usize;
+                return;
+            }
+            self.at += 8;
+        }
+        while let Some(b) = self.peek() {
+            if b == b'"' || b == b'\\' || b < 0x20 {
+                return;
+            }
+            self.at += 1;
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), NotJson> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'u') => {
+                let hex = self.bytes.get(self.at + 2..self.at + 6);
+                if !hex.is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) {
+                    return Err(self.error("four hexadecimal digits were expected behind \\u"));
+                }
+                self.at += 6;
+                Ok(())
+            }
+            Some(_) => Err(self.error("an unknown escape")),
+            None => Err(self.error("the text ends inside a string")),
+        }
+    }
+}
+
+/// The text of a checked JSON string (between its quotes). Fails on a lone surrogate, which is no text.
+pub fn unescape(raw: &str) -> Result<Cow<'_, str>, &'static str> {
+    if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        let code = rest.as_bytes().get(at + 1).copied().unwrap_or(b'\\');
+        rest = rest.get(at + 2..).unwrap_or("");
+        match code {
+            b'n' => out.push('\n'),
+            b't' => out.push('\t'),
+            b'r' => out.push('\r'),
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'u' => {
+                let unit = |text: &str| text.get(..4).and_then(|hex| u32::from_str_radix(hex, 16).ok()).ok_or("a broken \\u escape");
+                let high = unit(rest)?;
+                rest = &rest[4..];
+                let c = match high {
+                    0xd800..=0xdbff => {
+                        let low = rest.strip_prefix("\\u").ok_or("a lone surrogate").and_then(unit)?;
+                        if !(0xdc00..=0xdfff).contains(&low) {
+                            return Err("a lone surrogate");
+                        }
+                        rest = &rest[6..];
+                        0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+                    }
+                    0xdc00..=0xdfff => return Err("a lone surrogate"),
+                    other => other,
+                };
+                out.push(char::from_u32(c).ok_or("a broken \\u escape")?);
+            }
+            other => out.push(other as char),
+        }
+    }
+    out.push_str(rest);
+    Ok(Cow::Owned(out))
+}
+
+/// A checked JSON value as `->>` gives it: strings without quotes and escapes, everything else as it stands;
+/// null and missing are `None`.
+pub fn as_text(json: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
+    match json.as_bytes().first() {
+        None | Some(b'n') => Ok(None),
+        Some(b'"') => unescape(&json[1..json.len() - 1]).map(Some),
+        Some(_) => Ok(Some(Cow::Borrowed(json))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(text: &str, path: &[&str]) -> Option<String> {
+        let path: Vec<String> = path.iter().map(|s| s.to_string()).collect();
+        let mut found = Vec::new();
+        scan(text, &Paths::new([&path]), &mut found).unwrap();
+        (!found[0].is_missing()).then(|| found[0].of(text).to_string())
+    }
+
+    #[test]
+    fn a_wanted_part_is_found_at_any_depth() {
+        let text = r#" {"a": {"b": [1, {"c": 2}], "x": "y\"z"}, "d": -1.5e+3 } "#;
+        assert_eq!(find(text, &["a", "b"]).as_deref(), Some(r#"[1, {"c": 2}]"#));
+        assert_eq!(find(text, &["a", "x"]).as_deref(), Some(r#""y\"z""#));
+        assert_eq!(find(text, &["d"]).as_deref(), Some("-1.5e+3"));
+        assert_eq!(find(text, &["a", "missing"]), None);
+        assert_eq!(find(text, &["d", "e"]), None);
+    }
+
+    #[test]
+    fn the_last_of_duplicate_keys_counts_also_when_it_is_escaped() {
+        assert_eq!(find(r#"{"a":1,"\u0061":2}"#, &["a"]).as_deref(), Some("2"));
+        assert_eq!(find(r#"{"a":{"b":1},"a":{"c":2}}"#, &["a", "b"]), None);
+        assert_eq!(find(r#"{"a":{"b":1},"a":3}"#, &["a", "b"]), None);
+    }
+
+    #[test]
+    fn escapes_become_text_and_lone_surrogates_are_refused() {
+        assert_eq!(unescape(r#"a\u00e9\ud83d\ude00\n\/"#).unwrap(), "aé😀\n/");
+        assert!(unescape(r#"\ud83d"#).is_err());
+        assert!(unescape(r#"\ud83dx"#).is_err());
+        assert!(unescape(r#"\ude00"#).is_err());
+    }
+
+    #[test]
+    fn the_test_suite_of_json_is_obeyed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/json-test-suite");
+        let mut files = Vec::new();
+        let mut folders = vec![std::path::PathBuf::from(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.path().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+            }
+        }
+        if files.is_empty() {
+            eprintln!("skipped: {folder} is not here");
+            return;
+        }
+        let mut judged = 0;
+        for file in files {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            let bytes = std::fs::read(&file).unwrap();
+            let accepted = std::str::from_utf8(&bytes).is_ok_and(|text| check(text).is_ok());
+            if name.starts_with("y_") && name.ends_with(".json") {
+                assert!(accepted, "{name} must be accepted");
+                judged += 1;
+            }
+            if name.starts_with("n_") && name.ends_with(".json") {
+                assert!(!accepted, "{name} must be refused");
+                judged += 1;
+            }
+        }
+        assert!(judged > 100, "only {judged} cases were found");
+    }
+}

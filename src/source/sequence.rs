@@ -1,0 +1,270 @@
+//! Sequencing: each stream's events by version, once per source, before any fold (design: order, duplicates, gaps).
+//!
+//! The sequencer owns the last version of every stream of one partition of streams. It hands on verdicts,
+//! not copies: an event passes, is a duplicate, or is held until the versions before it have come.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use compact_str::CompactString;
+use hashbrown::{HashMap, HashTable};
+
+use super::batch::{Events, Route};
+
+/// What the sequencer says of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verdict {
+    Pass,
+    Duplicate,
+    /// Came early; it passes later, as a [`Release`].
+    Held,
+    /// The same version again with another id or content, or a version before the stream's first.
+    Conflict,
+}
+
+/// One verdict per event of a batch; each partition of streams writes its own events' entries.
+pub struct Verdicts(Vec<AtomicU8>);
+
+impl Verdicts {
+    pub fn new(len: usize) -> Verdicts {
+        Verdicts((0..len).map(|_| AtomicU8::new(Verdict::Pass as u8)).collect())
+    }
+
+    pub fn get(&self, event: usize) -> Verdict {
+        match self.0[event].load(Ordering::Relaxed) {
+            1 => Verdict::Duplicate,
+            2 => Verdict::Held,
+            3 => Verdict::Conflict,
+            _ => Verdict::Pass,
+        }
+    }
+
+    pub fn passes(&self, event: usize) -> bool {
+        self.0[event].load(Ordering::Relaxed) == Verdict::Pass as u8
+    }
+
+    fn set(&self, event: usize, verdict: Verdict) {
+        self.0[event].store(verdict as u8, Ordering::Relaxed);
+    }
+}
+
+/// A held event that passes: right behind event `after` of the batch at hand.
+pub struct Release<B> {
+    pub after: u32,
+    pub batch: B,
+    pub event: u32,
+}
+
+/// What a stream's versions have come to.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    pub name: CompactString,
+    hash: u64,
+    /// The last version that passed; `None` while only early ones came.
+    pub last: Option<i64>,
+    pub first: i64,
+    /// The mark of the last event (see `Events::mark`).
+    pub mark: u64,
+}
+
+/// A hole: what was expected, what came, and the event that waits.
+pub struct Gap<B> {
+    pub stream: String,
+    pub last: Option<i64>,
+    pub found: i64,
+    pub batch: B,
+    pub event: u32,
+}
+
+/// The sequencer of one partition of streams. `B` leads to a batch (cheap to clone).
+pub struct Sequencer<B> {
+    /// `Some`: the version that every stream begins with; `None`: 0 or 1.
+    first_version: Option<i64>,
+    index: HashTable<u32>,
+    streams: Vec<Stream>,
+    held: HashMap<u32, BTreeMap<i64, (B, u32)>>,
+    /// True since something changed that a snapshot must know.
+    pub dirty: bool,
+}
+
+impl<B: Clone> Sequencer<B> {
+    pub fn new(first_version: Option<i64>) -> Self {
+        Sequencer { first_version, index: HashTable::new(), streams: Vec::new(), held: HashMap::new(), dirty: false }
+    }
+
+    /// Takes up a stream from a snapshot.
+    pub fn restore(&mut self, name: &str, hash: u64, last: i64, first: i64, mark: u64) {
+        let stream = Stream { name: name.into(), hash, last: Some(last), first, mark };
+        self.insert(stream);
+    }
+
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    fn insert(&mut self, stream: Stream) -> u32 {
+        let number = self.streams.len() as u32;
+        let streams = &self.streams;
+        self.index.insert_unique(spread(stream.hash), number, |n| spread(streams[*n as usize].hash));
+        self.streams.push(stream);
+        number
+    }
+
+    /// Judges the events of a batch that belong to this partition, in log order.
+    /// Releases are appended in the order in which they pass.
+    pub fn sequence(&mut self, batch: &B, events: &Events, mine: &[u32], verdicts: &Verdicts, releases: &mut Vec<Release<B>>) {
+        for &event in mine {
+            let at = event as usize;
+            let Some(version) = events.version[at] else { continue };
+            let (name, hash, mark) = (events.stream.get(at), events.stream_hash[at], events.mark[at]);
+            let found = self.index.find(spread(hash), |n| {
+                let stream = &self.streams[*n as usize];
+                stream.hash == hash && stream.name == name
+            });
+            let number = match found {
+                Some(number) => *number,
+                None => self.insert(Stream { name: name.into(), hash, last: None, first: version, mark }),
+            };
+            self.dirty = true;
+            let stream = &mut self.streams[number as usize];
+            let begins = match self.first_version {
+                Some(first) => version == first,
+                None => version == 0 || version == 1,
+            };
+            let verdict = match stream.last {
+                None if begins => {
+                    stream.first = version;
+                    Verdict::Pass
+                }
+                Some(last) if version == last.wrapping_add(1) => Verdict::Pass,
+                Some(last) if version == last && stream.mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
+                Some(_) if version < stream.first => Verdict::Conflict,
+                Some(last) if version <= last => Verdict::Duplicate,
+                _ => {
+                    let waiting = self.held.entry(number).or_default();
+                    if waiting.contains_key(&version) {
+                        Verdict::Duplicate
+                    } else {
+                        waiting.insert(version, (batch.clone(), event));
+                        Verdict::Held
+                    }
+                }
+            };
+            verdicts.set(at, verdict);
+            if verdict != Verdict::Pass {
+                continue;
+            }
+            stream.last = Some(version);
+            stream.mark = mark;
+            if !self.held.is_empty() {
+                self.release(number, event, releases);
+            }
+        }
+    }
+
+    /// Lets pass what waited behind the stream's last version.
+    fn release(&mut self, number: u32, after: u32, releases: &mut Vec<Release<B>>) {
+        let Some(waiting) = self.held.get_mut(&number) else { return };
+        let stream = &mut self.streams[number as usize];
+        while let Some(next) = stream.last.and_then(|last| last.checked_add(1)) {
+            let Some((batch, event)) = waiting.remove(&next) else { break };
+            stream.last = Some(next);
+            releases.push(Release { after, batch, event });
+        }
+        // what waited under a version that has passed meanwhile cannot be: it would have been a duplicate
+        if waiting.is_empty() {
+            self.held.remove(&number);
+        }
+    }
+
+    /// How many events wait.
+    pub fn pending(&self) -> u64 {
+        self.held.values().map(|w| w.len() as u64).sum()
+    }
+
+    /// The hole in front of each stream's waiting events.
+    pub fn gaps(&self) -> Vec<Gap<B>> {
+        let mut gaps: Vec<Gap<B>> = Vec::new();
+        for (number, waiting) in &self.held {
+            if let Some((version, (batch, event))) = waiting.first_key_value() {
+                let stream = &self.streams[*number as usize];
+                gaps.push(Gap { stream: stream.name.to_string(), last: stream.last, found: *version, batch: batch.clone(), event: *event });
+            }
+        }
+        gaps
+    }
+}
+
+/// The top bits of a stream's hash are its partition's and say nothing inside of it; hash tables look at
+/// the top bits.
+pub fn spread(hash: u64) -> u64 {
+    hash.rotate_left(24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(versions: &[(&str, i64, u64)]) -> Events {
+        let mut events = Events::default();
+        for (stream, version, mark) in versions {
+            events.line.push(0);
+            events.route.push(Route::Filtered);
+            events.stream.push(stream);
+            events.stream_hash.push(stream.len() as u64);
+            events.event_type.push("T");
+            events.version.push(Some(*version));
+            events.position.push(None);
+            events.time.push(None);
+            events.id.push("");
+            events.mark.push(*mark);
+        }
+        events
+    }
+
+    fn judge(sequencer: &mut Sequencer<u8>, versions: &[(&str, i64, u64)]) -> (Vec<Verdict>, Vec<(u32, u32)>) {
+        let events = events(versions);
+        let verdicts = Verdicts::new(events.len());
+        let mut releases = Vec::new();
+        let mine: Vec<u32> = (0..events.len() as u32).collect();
+        sequencer.sequence(&0, &events, &mine, &verdicts, &mut releases);
+        ((0..events.len()).map(|e| verdicts.get(e)).collect(), releases.iter().map(|r| (r.after, r.event)).collect())
+    }
+
+    #[test]
+    fn an_early_event_passes_right_behind_the_one_it_waited_for() {
+        let mut sequencer = Sequencer::new(None);
+        let (verdicts, releases) = judge(&mut sequencer, &[("a", 1, 0), ("a", 3, 0), ("b", 0, 0), ("a", 2, 0), ("a", 4, 0)]);
+        use Verdict::*;
+        assert_eq!(verdicts, [Pass, Held, Pass, Pass, Pass]);
+        assert_eq!(releases, [(3, 1)]);
+        assert_eq!(sequencer.pending(), 0);
+    }
+
+    #[test]
+    fn a_version_that_is_not_above_the_last_is_a_duplicate() {
+        let mut sequencer = Sequencer::new(None);
+        let (verdicts, _) = judge(&mut sequencer, &[("a", 0, 7), ("a", 0, 7), ("a", 1, 8), ("a", 0, 7), ("a", 1, 8)]);
+        use Verdict::*;
+        assert_eq!(verdicts, [Pass, Duplicate, Pass, Duplicate, Duplicate]);
+    }
+
+    #[test]
+    fn the_last_version_again_with_other_content_is_a_conflict() {
+        let mut sequencer = Sequencer::new(None);
+        let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 1, 9), ("a", 0, 1)]);
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Conflict, Verdict::Conflict]);
+    }
+
+    #[test]
+    fn what_still_waits_at_the_end_is_a_gap() {
+        let mut sequencer = Sequencer::new(Some(1));
+        let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 0), ("a", 4, 0), ("a", 3, 0), ("b", 0, 0)]);
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Held, Verdict::Held, Verdict::Held]);
+        let mut gaps: Vec<_> = sequencer.gaps().into_iter().map(|g| (g.stream, g.last, g.found)).collect();
+        gaps.sort();
+        assert_eq!(gaps, [("a".into(), Some(1), 3), ("b".into(), None, 0)]);
+        assert_eq!(sequencer.pending(), 3);
+    }
+}
