@@ -125,3 +125,21 @@ pub struct Batch {
     pub blocks: Vec<Block>,
     pub bad: Vec<Bad>,
 }
+
+impl Batch {
+    /// A batch without events, of a chunk of `bytes` bytes.
+    pub fn new(ordinal: u64, segment: usize, bytes: u64) -> Batch {
+        Batch {
+            ordinal,
+            segment,
+            first_line: 1,
+            lines: 0,
+            records: 0,
+            empty: 0,
+            bytes,
+            events: Events::default(),
+            blocks: Vec::new(),
+            bad: Vec::new(),
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -45,6 +46,8 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// Bytes behind the last line break that wait for the rest of their line.
     pub pending: u64,
+    /// Bytes on disk that it took, for progress.
+    pub packed: u64,
 }
 
 /// A chunk to be, cheap to hand out.
@@ -69,6 +72,21 @@ struct Unpacked {
     bytes: Vec<u8>,
     starts_file: bool,
     pending: u64,
+    packed: u64,
+}
+
+/// Counts what is read through it.
+struct Counting<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.count.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
 }
 
 impl Jobs {
@@ -132,9 +150,9 @@ impl Jobs {
             };
             match received {
                 Ok(unpacked) => {
-                    let Unpacked { bytes, starts_file, pending } = unpacked?;
+                    let Unpacked { bytes, starts_file, pending, packed } = unpacked?;
                     let ordinal = self.take_ordinal();
-                    return Ok(Some(Job::Ready(Chunk { ordinal, segment: index, starts_file, bytes, pending })));
+                    return Ok(Some(Job::Ready(Chunk { ordinal, segment: index, starts_file, bytes, pending, packed })));
                 }
                 Err(_) => {
                     self.unpacking.pop_front();
@@ -172,7 +190,7 @@ fn read_range(ordinal: u64, index: usize, segment: &Segment, file: &File, start:
         match memchr::memchr(b'\n', &bytes) {
             Some(at) => drop(bytes.drain(..=at)),
             None => {
-                return Ok(Chunk { ordinal, segment: index, starts_file: false, bytes: Vec::new(), pending: 0 });
+                return Ok(Chunk { ordinal, segment: index, starts_file: false, bytes: Vec::new(), pending: 0, packed: end - start });
             }
         }
     }
@@ -202,7 +220,7 @@ fn read_range(ordinal: u64, index: usize, segment: &Segment, file: &File, start:
             }
         }
     }
-    Ok(Chunk { ordinal, segment: index, starts_file: start == 0, bytes, pending })
+    Ok(Chunk { ordinal, segment: index, starts_file: start == 0, bytes, pending, packed: end - start })
 }
 
 fn too_long(segment: &Segment, at: u64) -> Error {
@@ -211,7 +229,8 @@ fn too_long(segment: &Segment, at: u64) -> Error {
 
 /// Unpacks a compressed segment and gives out its chunks, until `give` says that nobody wants more.
 fn unpack(segment: &Segment, mut give: impl FnMut(Unpacked) -> bool) -> Result<()> {
-    let file = files::open(&segment.file.path)?.take(segment.file.size);
+    let count = Arc::new(AtomicU64::new(0));
+    let file = Counting { inner: files::open(&segment.file.path)?.take(segment.file.size), count: count.clone() };
     let mut reader: Box<dyn Read> = match segment.file.codec {
         Codec::Plain => Box::new(file),
         Codec::Gzip => Box::new(flate2::read::MultiGzDecoder::new(std::io::BufReader::with_capacity(256 << 10, file))),
@@ -248,7 +267,8 @@ fn unpack(segment: &Segment, mut give: impl FnMut(Unpacked) -> bool) -> Result<(
         };
         rest = bytes.split_off(keep);
         let pending = if ended { rest.len() as u64 } else { 0 };
-        if !give(Unpacked { bytes, starts_file: first, pending }) || ended {
+        let packed = count.swap(0, Ordering::Relaxed);
+        if !give(Unpacked { bytes, starts_file: first, pending, packed }) || ended {
             return Ok(());
         }
         first = false;

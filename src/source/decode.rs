@@ -6,13 +6,13 @@ use std::sync::{Arc, RwLock};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::batch::{Bad, BadKind, Batch, Block, Events, Route};
+use super::batch::{Bad, BadKind, Batch, Block, Route};
 use super::chunks::Chunk;
 use super::contract::{convert, shortened};
 use super::json::{self, Paths, Span};
 use crate::error::Result;
-use crate::project::{Envelope, Payload, Project, TypePlan};
-use crate::sql::{Column, Env, Expr, Slot, Type, Value};
+use crate::project::{Envelope, Given, Payload, Project, TypePlan};
+use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// Decodes the chunks of one source. Shared by all threads; it learns event types as they appear.
 pub struct Decoder<'p> {
@@ -43,6 +43,20 @@ impl Env for RecordEnv<'_> {
         let span = self.found.get(slot.0 as usize).copied().unwrap_or_default();
         json::as_text(span.of(self.text)).ok().flatten().map_or(Value::Null, Value::text)
     }
+}
+
+/// Where an event's payload comes from.
+enum Origin<'a> {
+    /// A record, whose wanted parts were found.
+    Record { text: &'a str, found: &'a [Span] },
+    /// A test's event: two JSON objects.
+    Given { data: &'a str, metadata: &'a str },
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Data,
+    Metadata,
 }
 
 /// Why a record did not become an event that can be folded.
@@ -83,18 +97,7 @@ impl<'p> Decoder<'p> {
     /// Decodes a chunk. Errors are the project's (a wildcard rule that does not fit a type that just appeared);
     /// what is wrong with records stands in the batch.
     pub fn decode(&self, chunk: &Chunk) -> Result<Batch> {
-        let mut batch = Batch {
-            ordinal: chunk.ordinal,
-            segment: chunk.segment,
-            first_line: 0,
-            lines: 0,
-            records: 0,
-            empty: 0,
-            bytes: chunk.bytes.len() as u64,
-            events: Events::default(),
-            blocks: Vec::new(),
-            bad: Vec::new(),
-        };
+        let mut batch = Batch::new(chunk.ordinal, chunk.segment, chunk.bytes.len() as u64);
         let mut scratch = Scratch::default();
         let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
         let mut start = 0;
@@ -146,7 +149,7 @@ impl<'p> Decoder<'p> {
                 let route = if filtered {
                     Route::Filtered
                 } else {
-                    match self.payload(text, &found, index, batch, scratch)? {
+                    match self.payload(Origin::Record { text, found: &found }, index, batch, scratch)? {
                         Ok(route) => route,
                         Err(refusal) => {
                             batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
@@ -198,8 +201,7 @@ impl<'p> Decoder<'p> {
     /// Finds the payload's fields and appends them to the block of the event's type.
     fn payload(
         &self,
-        text: &str,
-        found: &[Span],
+        origin: Origin,
         event: usize,
         batch: &mut Batch,
         scratch: &mut Scratch,
@@ -223,12 +225,11 @@ impl<'p> Decoder<'p> {
         };
         let Some(block) = block else { return Ok(Ok(Route::Filtered)) };
         let known = &scratch.known[block];
-        let envelope = &self.project.sources[self.source].envelope;
         let columns = &mut batch.blocks[block];
         let row = columns.data.first().or(columns.meta.first()).map_or(0, Column::len);
         if !known.data.is_empty() {
             let filled = self
-                .object(text, found, Some(&envelope.data), self.data_at, "data")
+                .part(&origin, Part::Data)
                 .and_then(|payload| fill_data(&known.plan, &known.data, &payload, &mut scratch.fields, &mut columns.data));
             if let Err(reason) = filled {
                 columns.data.iter_mut().for_each(|column| truncate(column, row));
@@ -237,7 +238,7 @@ impl<'p> Decoder<'p> {
         }
         if !known.meta.is_empty() {
             let filled = self
-                .object(text, found, envelope.metadata.as_ref(), self.metadata_at, "metadata")
+                .part(&origin, Part::Metadata)
                 .and_then(|metadata| fill_text(&known.meta, &metadata, &mut scratch.fields, &mut columns.meta));
             if let Err(reason) = filled {
                 columns.data.iter_mut().chain(&mut columns.meta).for_each(|column| truncate(column, row));
@@ -245,6 +246,18 @@ impl<'p> Decoder<'p> {
             }
         }
         Ok(Ok(Route::Block { block: block as u32, row: row as u32 }))
+    }
+
+    fn part<'a>(&self, origin: &Origin<'a>, part: Part) -> std::result::Result<Cow<'a, str>, String> {
+        let envelope = &self.project.sources[self.source].envelope;
+        match (origin, part) {
+            (Origin::Record { text, found }, Part::Data) => self.object(text, found, Some(&envelope.data), self.data_at, "data"),
+            (Origin::Record { text, found }, Part::Metadata) => {
+                self.object(text, found, envelope.metadata.as_ref(), self.metadata_at, "metadata")
+            }
+            (Origin::Given { data, .. }, Part::Data) => Ok(Cow::Borrowed(data)),
+            (Origin::Given { metadata, .. }, Part::Metadata) => Ok(Cow::Borrowed(metadata)),
+        }
     }
 
     /// The payload or the metadata as the text of a JSON object; nothing at all is an empty object.
@@ -293,6 +306,44 @@ impl<'p> Decoder<'p> {
             Some(b'n') => Ok("{}".into()),
             _ => Err(format!("`{name}` holds {}, an object was expected", shortened(&text))),
         }
+    }
+
+    /// Events as a test gives them, without records: the envelope is given, payloads are decoded as always.
+    pub fn given(&self, given: &[Given]) -> Result<Batch> {
+        let mut batch = Batch::new(0, 0, 0);
+        let mut scratch = Scratch::default();
+        for (number, event) in given.iter().enumerate() {
+            let events = &mut batch.events;
+            events.line.push(number as u32);
+            events.route.push(Route::Filtered);
+            events.stream_hash.push(xxh3_64(event.stream.as_bytes()));
+            events.mark.push(number as u64);
+            events.stream.push(&event.stream);
+            events.event_type.push(&event.event_type);
+            events.version.push(event.version);
+            events.position.push(event.position);
+            let time = event.time.as_deref().map(|time| cast_text(time, &Type::Timestamp));
+            events.id.push(event.id.as_deref().unwrap_or(""));
+            let (time, mut failed) = match time {
+                None => (None, None),
+                Some(Ok(Value::Timestamp(t))) => (Some(t), None),
+                Some(Ok(_)) => (None, None),
+                Some(Err(e)) => (None, Some(Refusal { kind: BadKind::Envelope, reason: format!("`time`: {}", e.0) })),
+            };
+            events.time.push(time);
+            if failed.is_none() {
+                let origin = Origin::Given { data: &event.data, metadata: &event.metadata };
+                match self.payload(origin, number, &mut batch, &mut scratch)? {
+                    Ok(route) => batch.events.route[number] = route,
+                    Err(refusal) => failed = Some(refusal),
+                }
+            }
+            if let Some(refusal) = failed {
+                batch.events.route[number] = Route::Bad;
+                batch.bad.push(Bad { line: number as u32, kind: refusal.kind, reason: refusal.reason });
+            }
+        }
+        Ok(batch)
     }
 
     fn known(&self, event_type: &str) -> Result<Option<Arc<KnownType>>> {
