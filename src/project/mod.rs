@@ -2,11 +2,33 @@
 //!
 //! After [`load`] nothing checks again: a `Project` that exists can run.
 
+mod aggregates;
+mod contracts;
+mod diagnostics;
+mod fingerprint;
+mod key_check;
+pub mod keys;
+mod load;
+mod patterns;
 pub mod plan;
+mod read_models;
+mod rules;
+pub mod schema;
+mod scope;
+mod sources;
+mod sql_reads;
+mod sql_tokens;
+mod targets;
+mod tests_and_schedules;
+mod toml_walk;
+mod variables;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use load::{load, load_text};
 
 use crate::sql::{Expr, Slot, Type, Value};
 
@@ -27,7 +49,6 @@ pub struct Project {
     pub tables: Vec<LookupTable>,
     pub tests: Vec<Test>,
     pub schedules: Vec<Schedule>,
-    /// `order_by` of the project where several sources meet in one aggregate.
     /// What `check` warns about, already rendered with file and line.
     pub warnings: Vec<String>,
     /// Instantiates rules for concrete event types (wildcard rules and contracts are typed once per type).
@@ -137,6 +158,7 @@ pub struct KeyColumn {
     pub ty: Type,
 }
 
+#[derive(Debug, Clone)]
 pub struct StateColumn {
     pub name: String,
     pub ty: Type,
@@ -145,6 +167,7 @@ pub struct StateColumn {
 }
 
 /// Rows that a fold gives out, append-only (`[aggregate.x.rows.y]`).
+#[derive(Debug, Clone)]
 pub struct RowsTable {
     pub name: String,
     pub columns: Vec<(String, Type)>,

@@ -1,0 +1,250 @@
+//! foldline.toml -> [`Project`]: parse, fill variables, check keys, resolve names, compile, fingerprint.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use crate::error::{Error, Kind};
+use crate::sql::Type;
+
+use super::aggregates::{self, AggregateDef};
+use super::contracts::Contracts;
+use super::diagnostics::{Diagnostic, Files, Place};
+use super::fingerprint::{Canon, LANGUAGE};
+use super::plan::{Definitions, Plans};
+use super::scope::TypeNames;
+use super::tests_and_schedules::{Known, read_schedules, read_tests};
+use super::toml_walk::{self, Table};
+use super::variables::Variables;
+use super::{Aggregate, EventTable, KeyColumn, Project, ReadModel, Source, key_check, read_models, rules, sources, warnings};
+
+/// Reads and compiles a project file. `vars`: `--var NAME=VALUE`; other variables come from the environment.
+/// Errors are of [`Kind::Project`], in the file's order.
+pub fn load(file: &Path, vars: &BTreeMap<String, String>) -> Result<Project, Vec<Error>> {
+    let text = crate::files::read_to_string(file).map_err(|mut error| {
+        error.kind = Kind::Project;
+        vec![error.with_help("name the project file with `-p FILE`, or make one with `foldline init`")]
+    })?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = std::path::absolute(folder).map_err(|error| vec![Error::io("find", folder, error)])?;
+    load_text(&text, file, &folder, vars, &|name| std::env::var(name).ok())
+}
+
+/// As [`load`], from text; `root` is the folder that relative paths start at.
+pub fn load_text(
+    text: &str,
+    file: &Path,
+    root: &Path,
+    vars: &BTreeMap<String, String>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Project, Vec<Error>> {
+    let mut loader = Loader { files: Files::default(), found: Vec::new(), warnings: Vec::new() };
+    loader.files.add(file.display().to_string(), text.to_string());
+    let table = toml_walk::read(text, &Variables { given: vars, env }, &mut loader.found);
+    if table.entries.is_empty() && !loader.found.is_empty() {
+        return Err(loader.errors());
+    }
+    let project = loader.project(&table, file, root);
+    project.ok_or_else(|| loader.errors())
+}
+
+struct Loader {
+    files: Files,
+    found: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Loader {
+    /// What was found, in the order of the file, each place once.
+    fn errors(&mut self) -> Vec<Error> {
+        let mut found = std::mem::take(&mut self.found);
+        found.sort_by(|a, b| a.place.cmp(&b.place));
+        found.dedup_by(|a, b| a.place == b.place && a.message == b.message);
+        found.into_iter().map(|diagnostic| diagnostic.into_error(&self.files)).collect()
+    }
+
+    fn project(&mut self, table: &Table, file: &Path, root: &Path) -> Option<Project> {
+        let found = &mut self.found;
+        key_check::check(table, found);
+        let upcasts = table.tables("upcast");
+        if let (Some(entry), false) = (table.entry("upcast"), upcasts.is_empty()) {
+            found.push(Diagnostic::not_built(
+                "`[[upcast]]`",
+                &entry.key_place,
+                "tell the versions apart in the rules: `when = \"meta.schema_version::INTEGER = 1\"`",
+            ));
+        }
+        let sources = sources::read_all(table, root, found);
+        if table.get("source").is_none() {
+            found.push(
+                Diagnostic::new("the project has no source", &Place::new(0, 0..0))
+                    .help("name a log: [source.<name>] with `files = [\"events/*.ndjson\"]`"),
+            );
+        }
+        let contracts = Contracts::read(table, found);
+        let mut defs = aggregates::read_all(table, &sources, found);
+        read_models::check_names(table, found);
+        let tables = read_models::read_tables(table, root, found);
+        let known_types = known_types(&contracts, &defs);
+        for def in &mut defs {
+            infer_key_types(def, &contracts, &known_types, found);
+        }
+        let written = {
+            let names = table.entries_of("read_model").iter().map(|entry| entry.key.clone()).collect();
+            let context =
+                read_models::Context { aggregates: &defs, contracts: &contracts, tables: &tables, read_models: names, folder: root };
+            read_models::read_all(table, &context, &mut self.files, &mut self.warnings, found)
+        };
+        let ordered = read_models::order(written, found);
+        let event_tables = event_tables(ordered.iter().map(|written| &written.model), &contracts, &sources);
+        let known = Known {
+            aggregates: defs.iter().map(|def| (def.name.as_str(), columns_of(def))).collect(),
+            read_models: table.entries_of("read_model").iter().map(|entry| entry.key.as_str()).collect(),
+        };
+        let tests = read_tests(table, &sources, &known, &self.files, found);
+        let schedules = read_schedules(table, &known, found);
+        warnings::overlapping_streams(&defs, &mut self.warnings);
+
+        let aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &sources)).collect();
+        let fingerprint_of = |kind: &str, name: &str| match kind {
+            "aggregate" => {
+                aggregates.iter().find(|aggregate| aggregate.name == name).map_or(String::new(), |aggregate| aggregate.fingerprint.clone())
+            }
+            _ => event_tables.iter().find(|table| table.event_type == name).map_or(String::new(), |table| table.fingerprint.clone()),
+        };
+        let read_models = read_models::finish(ordered, &tables, &fingerprint_of);
+        let definitions = Definitions { files: std::mem::take(&mut self.files), contracts, aggregates: defs };
+        compile_known_types(&definitions, &known_types, &event_tables, found);
+        if !found.is_empty() {
+            self.files = definitions.files;
+            return None;
+        }
+        let warnings = self.warnings.drain(..).map(|warning| warning.into_warning(&definitions.files)).collect();
+        let folder_name = || root.file_name().map_or("project".to_string(), |name| name.to_string_lossy().into_owned());
+        Some(Project {
+            name: table.table("project").and_then(|project| project.text("name")).map_or_else(folder_name, |text| text.value.clone()),
+            file: file.to_path_buf(),
+            root: root.to_path_buf(),
+            sources,
+            aggregates,
+            event_tables,
+            read_models,
+            tables,
+            tests,
+            schedules,
+            warnings,
+            plans: Plans::new(definitions),
+        })
+    }
+}
+
+/// A type that the file names, or one that stands for all that a pattern matches.
+pub(crate) struct KnownType {
+    event_type: String,
+    /// How messages name it.
+    shown: String,
+}
+
+fn known_types(contracts: &Contracts, defs: &[AggregateDef]) -> Vec<KnownType> {
+    let mut out = Vec::new();
+    let mut seen = HashSet::new();
+    let mut add = |event_type: String, shown: &str| {
+        if seen.insert(event_type.clone()) {
+            out.push(KnownType { event_type, shown: shown.to_string() });
+        }
+    };
+    for name in contracts.named() {
+        add(name.to_string(), name);
+    }
+    let patterns: Vec<_> = defs.iter().flat_map(|def| &def.on).map(|rule| &rule.pattern).collect();
+    for name in patterns.iter().flat_map(|pattern| pattern.named()) {
+        add(name.to_string(), name);
+    }
+    for pattern in &patterns {
+        for (event_type, shown) in pattern.unknown().zip(pattern.alternatives.iter().filter(|alternative| alternative.contains('*'))) {
+            add(event_type, shown);
+        }
+    }
+    out
+}
+
+/// A key column has the type that its expressions have for every event type; all must agree.
+fn infer_key_types(def: &mut AggregateDef, contracts: &Contracts, known_types: &[KnownType], found: &mut Vec<Diagnostic>) {
+    let mut types: Vec<Option<(Type, &str, Place)>> = vec![None; def.key_columns.len()];
+    let stream_keys = def.stream_keys();
+    let mut reported = vec![false; types.len()];
+    for known in known_types.iter().filter(|known| def.handles(&known.event_type)) {
+        let mut names = TypeNames::new(&known.shown, contracts.fields(&known.event_type));
+        for key in rules::key_types(def, &known.event_type, &mut names) {
+            let Some(column) = types.get_mut(key.column) else { continue };
+            let name = &def.key_columns[key.column];
+            let first = (if key.column < stream_keys { Type::Varchar } else { key.ty.clone() }, known.shown.as_str(), key.place.clone());
+            let (ty, first_type, first_place) = column.get_or_insert(first);
+            if *ty != key.ty && !std::mem::replace(&mut reported[key.column], true) {
+                let message = if key.column < stream_keys {
+                    format!("the key column `{name}` is VARCHAR, as a placeholder of the stream, but {} for {}", key.ty, known.shown)
+                } else {
+                    format!("the key column `{name}` is {ty} for {first_type}, but {} for {}", key.ty, known.shown)
+                };
+                let mut diagnostic = Diagnostic::new(message, &key.place).help(format!("make them one type: add `::{ty}`"));
+                if *first_place != key.place {
+                    diagnostic = diagnostic.also(first_place, format!("{ty} here"));
+                }
+                found.push(diagnostic);
+            }
+        }
+    }
+    def.key_types = types.into_iter().map(|found| found.map_or(Type::Varchar, |(ty, ..)| ty)).collect();
+}
+
+/// Compiles every rule for every type that the file knows, so that its errors show now.
+fn compile_known_types(definitions: &Definitions, known_types: &[KnownType], event_tables: &[EventTable], found: &mut Vec<Diagnostic>) {
+    let mut places: HashSet<Place> = HashSet::new();
+    for known in known_types {
+        let mut errors = Vec::new();
+        definitions.plan(None, &known.event_type, &known.shown, event_tables, &mut errors);
+        // One expression is typed for several types: its first error is enough.
+        found.extend(errors.into_iter().filter(|error| places.insert(error.place.clone())));
+    }
+    // Rules without a type to try them on (`before` where nothing is handled) have nothing to say.
+}
+
+fn event_tables<'a>(models: impl Iterator<Item = &'a ReadModel>, contracts: &Contracts, sources: &[Source]) -> Vec<EventTable> {
+    let mut out: Vec<EventTable> = Vec::new();
+    for event_type in models.flat_map(|model| &model.reads.event_tables) {
+        if out.iter().any(|table| table.event_type == *event_type) {
+            continue;
+        }
+        let columns = contracts
+            .fields(event_type)
+            .into_iter()
+            // Names with `_` in front are foldline's own columns.
+            .map(|field| (if field.name.starts_with('_') { format!("data_{}", field.name) } else { field.name }, field.ty))
+            .collect();
+        let mut canon = Canon::new("event_table");
+        canon.add("language", LANGUAGE);
+        canon.add("contract", &contracts.canon_of(event_type));
+        for source in sources {
+            canon.add("source", &source.fingerprint);
+        }
+        out.push(EventTable { event_type: event_type.clone(), columns, fingerprint: canon.finish() });
+    }
+    out
+}
+
+fn columns_of(def: &AggregateDef) -> Vec<String> {
+    def.key_columns.iter().cloned().chain(def.state.iter().map(|column| column.name.clone())).collect()
+}
+
+fn finish_aggregate(def: &AggregateDef, contracts: &Contracts, sources: &[Source]) -> Aggregate {
+    let keys = def.key_columns.iter().enumerate().map(|(i, name)| KeyColumn { name: name.clone(), ty: def.key_type(i) }).collect();
+    Aggregate {
+        name: def.name.clone(),
+        sources: def.sources.clone(),
+        stream: def.stream.as_ref().map(|(pattern, _)| pattern.clone()),
+        keys,
+        state: def.state.clone(),
+        rows: def.rows.clone(),
+        spans_streams: def.spans_streams(),
+        fingerprint: def.fingerprint(contracts, sources),
+    }
+}

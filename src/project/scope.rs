@@ -1,0 +1,249 @@
+//! What names mean in the expressions of handlers, and how their errors point into the file.
+
+use std::collections::BTreeSet;
+
+use crate::sql::{self, CompileError, Expr, NameError, Resolved, Scope, Type};
+
+use super::aggregates::AggregateDef;
+use super::contracts::ContractField;
+use super::diagnostics::{Diagnostic, nearest};
+use super::key_check::toml_key;
+use super::toml_walk::Text;
+use super::{EventField, Field, Var};
+
+/// What the expressions over one concrete event type use, growing while they are compiled.
+pub(crate) struct TypeNames {
+    /// `[event.ItemAdded]`
+    pub title: String,
+    pub contract: Vec<ContractField>,
+    pub fields: Vec<Field>,
+    pub meta: Vec<Vec<String>>,
+}
+
+impl TypeNames {
+    /// `shown`: the type, or the pattern that stands for types that nobody named.
+    pub fn new(shown: &str, contract: Vec<ContractField>) -> TypeNames {
+        TypeNames { title: format!("[event.{}]", toml_key(shown)), contract, fields: Vec::new(), meta: Vec::new() }
+    }
+
+    /// The slot of a declared field, by its index in the contract.
+    pub fn declared(&mut self, index: usize) -> usize {
+        let field = &self.contract[index];
+        let path = vec![field.name.clone()];
+        if let Some(found) = self.fields.iter().position(|other| other.declared && other.path == path) {
+            return found;
+        }
+        self.fields.push(Field { path, ty: field.ty.clone(), not_null: field.not_null, default: field.default.clone(), declared: true });
+        self.fields.len() - 1
+    }
+
+    fn undeclared(&mut self, path: &[String]) -> usize {
+        if let Some(found) = self.fields.iter().position(|other| !other.declared && other.path == path) {
+            return found;
+        }
+        self.fields.push(Field { path: path.to_vec(), ty: Type::Varchar, not_null: false, default: None, declared: false });
+        self.fields.len() - 1
+    }
+
+    fn metadata(&mut self, path: &[String]) -> usize {
+        if let Some(found) = self.meta.iter().position(|other| other == path) {
+            return found;
+        }
+        self.meta.push(path.to_vec());
+        self.meta.len() - 1
+    }
+}
+
+pub(crate) struct HandlerScope<'a> {
+    pub names: &'a mut TypeNames,
+    pub aggregate: &'a AggregateDef,
+    /// False in key expressions, which are read before the row is known.
+    pub sees_row: bool,
+    pub old_columns: &'a mut BTreeSet<usize>,
+    /// The type of `each`.
+    pub each: Option<Type>,
+    /// The expression is `each` itself: an undeclared field should become a list.
+    pub wants_list: bool,
+}
+
+const EVENT_FIELDS: [(&str, EventField, Type); 6] = [
+    ("stream", EventField::Stream, Type::Varchar),
+    ("type", EventField::Type, Type::Varchar),
+    ("version", EventField::Version, Type::BigInt),
+    ("position", EventField::Position, Type::BigInt),
+    ("time", EventField::Time, Type::Timestamp),
+    ("id", EventField::Id, Type::Varchar),
+];
+
+impl Scope for HandlerScope<'_> {
+    fn resolve(&mut self, path: &[String], cast: bool) -> Result<Resolved, NameError> {
+        let Some(first) = path.first() else { return Err(error("a name is empty", None)) };
+        match first.to_lowercase().as_str() {
+            "data" => self.data(path, cast),
+            "meta" => self.meta(path),
+            "event" => self.event(path),
+            "old" => self.old(path),
+            "each" => self.each(),
+            _ => self.column(path),
+        }
+    }
+}
+
+impl HandlerScope<'_> {
+    fn data(&mut self, path: &[String], cast: bool) -> Result<Resolved, NameError> {
+        let Some(name) = path.get(1) else {
+            return Err(error("`data` is the whole payload", Some("name one of its fields: `data.name`".into())));
+        };
+        if let Some(index) = self.names.contract.iter().position(|field| field.name.eq_ignore_ascii_case(name)) {
+            let ty = self.names.contract[index].ty.clone();
+            return Ok(resolved(Var::Data(self.names.declared(index)), ty, 2));
+        }
+        if cast {
+            return Ok(resolved(Var::Data(self.names.undeclared(&path[1..])), Type::Varchar, path.len()));
+        }
+        let written = path[1..].join(".");
+        let title = &self.names.title;
+        let declared = nearest(name, self.names.contract.iter().map(|field| field.name.as_str()));
+        let help = match declared {
+            Some(near) => format!("did you mean `data.{near}`?"),
+            None if self.wants_list => {
+                format!("declare it under {title} as a list: `{} = \"STRUCT(name VARCHAR, qty INTEGER)[]\"`", toml_key(name))
+            }
+            None => format!(
+                "declare it under {title}: `{} = \"VARCHAR\"`; or cast it where it is used: `data.{written}::VARCHAR`",
+                toml_key(name)
+            ),
+        };
+        Err(error(format!("`data.{written}` is not declared in {title}"), Some(help)))
+    }
+
+    fn meta(&mut self, path: &[String]) -> Result<Resolved, NameError> {
+        if path.len() < 2 {
+            return Err(error(
+                "`meta` is the whole metadata",
+                Some("name one of its fields: `meta.name`; it is text, so cast it: `meta.name::INTEGER`".into()),
+            ));
+        }
+        Ok(resolved(Var::Meta(self.names.metadata(&path[1..])), Type::Varchar, path.len()))
+    }
+
+    fn event(&mut self, path: &[String]) -> Result<Resolved, NameError> {
+        let all = "`event.` has stream, type, version, position, time and id";
+        let Some(name) = path.get(1) else { return Err(error("`event` is the whole envelope", Some(all.into()))) };
+        match EVENT_FIELDS.iter().find(|(field, ..)| field.eq_ignore_ascii_case(name)) {
+            Some((_, field, ty)) => Ok(resolved(Var::Event(*field), ty.clone(), 2)),
+            None => {
+                let near = nearest(name, EVENT_FIELDS.iter().map(|(field, ..)| *field));
+                let help = near.map_or_else(
+                    || format!("{all}; the payload is `data.`, the metadata `meta.`"),
+                    |near| format!("did you mean `event.{near}`?"),
+                );
+                Err(error(format!("the envelope has no `{name}`"), Some(help)))
+            }
+        }
+    }
+
+    fn old(&mut self, path: &[String]) -> Result<Resolved, NameError> {
+        if !self.sees_row {
+            return Err(error("a key cannot read the row: it is what finds the row", Some("use `data.`, `meta.` and `event.`".into())));
+        }
+        let Some(name) = path.get(1) else {
+            return Err(error("`old` is the whole row", Some("name one of its columns: `old.status`".into())));
+        };
+        if let Some(column) = self.aggregate.state_column(name) {
+            self.old_columns.insert(column);
+            return Ok(resolved(Var::Old(column), self.aggregate.state[column].ty.clone(), 2));
+        }
+        if let Some(key) = self.aggregate.key_column(name) {
+            return Ok(resolved(Var::Key(key), self.aggregate.key_type(key), 2));
+        }
+        Err(self.no_column(name))
+    }
+
+    fn each(&mut self) -> Result<Resolved, NameError> {
+        match &self.each {
+            Some(ty) => Ok(resolved(Var::Each, ty.clone(), 1)),
+            None => Err(error("`each` is known only in a rule with `each`", Some("give the rule a list: `each = \"data.lines\"`".into()))),
+        }
+    }
+
+    fn column(&mut self, path: &[String]) -> Result<Resolved, NameError> {
+        let name = &path[0];
+        let state = self.aggregate.state_column(name);
+        let key = self.aggregate.key_column(name);
+        if !self.sees_row && (state.is_some() || key.is_some()) {
+            return Err(error(
+                format!("a key cannot read the column `{name}`: it is what finds the row"),
+                Some("use `data.`, `meta.` and `event.`".into()),
+            ));
+        }
+        match (state, key) {
+            (Some(column), _) => Ok(resolved(Var::State(column), self.aggregate.state[column].ty.clone(), 1)),
+            (None, Some(key)) => Ok(resolved(Var::Key(key), self.aggregate.key_type(key), 1)),
+            (None, None) => Err(self.no_column(name)),
+        }
+    }
+
+    fn no_column(&self, name: &str) -> NameError {
+        let lower = name.to_lowercase();
+        let own = self.aggregate.state.iter().map(|column| column.name.as_str()).chain(self.aggregate.key_names());
+        let help = if let Some(field) = self.names.contract.iter().find(|field| field.name.eq_ignore_ascii_case(name)) {
+            format!("the payload has it: `data.{}`", field.name)
+        } else if let Some(near) = self.sees_row.then(|| nearest(name, own)).flatten() {
+            format!("did you mean the column `{near}`?")
+        } else if EVENT_FIELDS.iter().any(|(field, ..)| *field == lower) {
+            format!("the envelope has it: `event.{lower}`")
+        } else {
+            format!("a field of the payload is `data.{name}`, a string is `'{name}'`")
+        };
+        error(format!("no column `{name}`"), Some(help))
+    }
+}
+
+fn resolved(var: Var, ty: Type, parts_used: usize) -> Resolved {
+    Resolved { slot: var.slot(), ty, parts_used }
+}
+
+fn error(message: impl Into<String>, help: Option<String>) -> NameError {
+    NameError { message: message.into(), help }
+}
+
+/// Compiles an expression of the file; what is wrong is reported at its characters.
+pub(crate) fn compile(text: &Text, scope: &mut dyn Scope, wanted: Option<&Type>, found: &mut Vec<Diagnostic>) -> Option<Expr> {
+    match sql::compile(&text.value, scope, wanted) {
+        Ok(expr) => Some(expr),
+        Err(error) => {
+            found.push(compile_error(text, error));
+            None
+        }
+    }
+}
+
+/// Compiles a condition.
+pub(crate) fn condition(key: &str, text: &Text, scope: &mut dyn Scope, found: &mut Vec<Diagnostic>) -> Option<Expr> {
+    let expr = compile(text, scope, None, found)?;
+    if !matches!(expr.ty, Type::Boolean | Type::Null) {
+        found.push(Diagnostic::new(format!("`{key}` must be true or false, but this is {}", expr.ty), &text.part(0..text.value.len())));
+        return None;
+    }
+    Some(expr)
+}
+
+pub(crate) fn compile_error(text: &Text, error: CompileError) -> Diagnostic {
+    let mut message = error.message;
+    let written = text.value.get(error.span.clone()).unwrap_or("");
+    // `set.status = "placed"` inside of TOML quotes: SQL reads double quotes as a column's name.
+    let quoted = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inner| !inner.contains('"'));
+    let string = quoted.filter(|_| message.starts_with("no column `"));
+    if let Some(inner) = string {
+        message.push_str(&format!("; did you mean `'{inner}'`?"));
+    }
+    let mut diagnostic = Diagnostic::new(message, &text.part(error.span));
+    if string.is_some() {
+        diagnostic = diagnostic.help("SQL writes strings in single quotes; double quotes are for names");
+    }
+    match error.help {
+        Some(help) if string.is_none() => diagnostic.help(help),
+        _ => diagnostic,
+    }
+}

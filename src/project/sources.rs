@@ -1,0 +1,274 @@
+//! `[source.<name>]`: files, format, the envelope's expressions.
+
+use std::path::Path;
+
+use crate::sql::{NameError, Resolved, Scope, Slot, Type};
+
+use super::aggregates::check_name;
+use super::diagnostics::{Diagnostic, Place};
+use super::fingerprint::{Canon, LANGUAGE};
+use super::patterns::is_identifier;
+use super::scope::{compile, condition};
+use super::toml_walk::{Entry, Table, Text};
+use super::{Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Payload, Source};
+
+pub(crate) fn read_all(root: &Table, folder: &Path, found: &mut Vec<Diagnostic>) -> Vec<Source> {
+    root.entries_of("source").iter().filter_map(|entry| read(entry, entry.node.as_table()?, folder, found)).collect()
+}
+
+fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>) -> Option<Source> {
+    check_name("a source", &entry.key, &entry.key_place, found);
+    check_built(table, found);
+    let files = table.texts("files");
+    if files.is_empty() {
+        found.push(
+            Diagnostic::new(format!("the source `{}` has no files", entry.key), &entry.key_place)
+                .help("name them: `files = [\"events/*.ndjson\"]`"),
+        );
+    }
+    for text in &files {
+        if let Err(error) = glob::Pattern::new(&text.value) {
+            found.push(
+                Diagnostic::new(format!("bad file pattern: {}", error.msg), &text.place)
+                    .help("`*`, `?`, `[a-z]` and `**` are patterns; `[[]` stands for a `[`"),
+            );
+        }
+    }
+    check_format(table, &files, found);
+    let word = |key: &str| table.text(key).map_or("", |text| text.value.as_str());
+    let first_version = table.get("first_version").and_then(|node| {
+        let version = node.as_integer()?;
+        if !matches!(version, 0 | 1) {
+            found.push(Diagnostic::new(format!("`first_version` must be 0 or 1, but this is {version}"), &node.place));
+        }
+        Some(version)
+    });
+    let nothing = Table::default();
+    let written = table.table("envelope").unwrap_or(&nothing);
+    let (envelope, filter) = read_envelope(written, table.text("where"), &entry.key_place, found);
+    let mut canon = Canon::new("source");
+    canon.add("language", LANGUAGE);
+    canon.add("name", &entry.key);
+    canon.add("format", "ndjson");
+    for (part, default) in PARTS {
+        match written.text(part) {
+            Some(text) => canon.sql(part, text),
+            None => canon.add(part, default),
+        }
+    }
+    if let Some(text) = table.text("where") {
+        canon.sql("where", text);
+    }
+    for key in ["on_bad_record", "on_gap", "dedupe"] {
+        canon.add(key, word(key));
+    }
+    canon.add("first_version", &format!("{first_version:?}"));
+    Some(Source {
+        name: entry.key.clone(),
+        files: files.iter().map(|text| absolute(folder, &text.value)).collect(),
+        format: Format::Ndjson,
+        envelope: envelope?,
+        filter,
+        on_bad_record: if word("on_bad_record") == "skip" { OnBadRecord::Skip } else { OnBadRecord::Fail },
+        on_gap: OnGap::Fail,
+        dedupe: if word("dedupe") == "none" { Dedupe::None } else { Dedupe::Version },
+        first_version,
+        on_vanished: if word("on_vanished") == "keep" { OnVanished::Keep } else { OnVanished::Fail },
+        fingerprint: canon.finish(),
+    })
+}
+
+/// A pattern below the project's folder; characters of the folder's own name are no wildcards.
+fn absolute(folder: &Path, pattern: &str) -> String {
+    if Path::new(pattern).is_absolute() {
+        return pattern.to_string();
+    }
+    let escaped = glob::Pattern::escape(&folder.to_string_lossy());
+    // A pattern without wildcards names a file: then nothing is escaped either.
+    if pattern.contains(['*', '?', '[']) {
+        Path::new(&escaped).join(pattern).to_string_lossy().into_owned()
+    } else {
+        folder.join(pattern).to_string_lossy().into_owned()
+    }
+}
+
+/// Values whose feature is not built yet, and what works instead.
+const NOT_BUILT: &[(&str, &str, &str)] = &[
+    ("order", "position", "files are read in natural name order, records as they stand: `order = \"log\"`"),
+    ("order", "time", "files are read in natural name order, records as they stand: `order = \"log\"`"),
+    ("order", "version", "files are read in natural name order, records as they stand: `order = \"log\"`"),
+    ("on_bad_record", "quarantine", "use \"fail\", which shows every bad record's line, or \"skip\", which counts them"),
+    ("on_gap", "wait", "use \"fail\": the report names the streams and versions that are missing"),
+    ("on_gap", "skip", "use \"fail\": the report names the streams and versions that are missing"),
+    ("dedupe", "position", "use \"version\", or \"none\" for a log without duplicates"),
+    ("dedupe", "id", "use \"version\", or \"none\" for a log without duplicates"),
+];
+
+fn check_built(table: &Table, found: &mut Vec<Diagnostic>) {
+    if let Some(entry) = table.entry("preset") {
+        let instead = "write the envelope: [source.<name>.envelope] with SQL expressions over the record's fields";
+        found.push(Diagnostic::not_built("`preset`", &entry.key_place, instead));
+    }
+    for (key, value, instead) in NOT_BUILT {
+        if let Some(text) = table.text(key).filter(|text| text.value == *value) {
+            found.push(Diagnostic::not_built(&format!("`{key} = {value:?}`"), &text.place, instead));
+        }
+    }
+}
+
+fn check_format(table: &Table, files: &[&Text], found: &mut Vec<Diagnostic>) {
+    if let Some(text) = table.text("format") {
+        if text.value != "ndjson" && matches!(text.value.as_str(), "json" | "csv" | "parquet" | "avro") {
+            found.push(Diagnostic::not_built(
+                &format!("the format {:?}", text.value),
+                &text.place,
+                "export the log as NDJSON, one JSON object per line",
+            ));
+        }
+        return;
+    }
+    for text in files {
+        let name = text.value.to_lowercase();
+        let name = [".gz", ".zst", ".lz4", ".snappy"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(&name);
+        let Some((_, format)) = [(".json", "json"), (".csv", "csv"), (".parquet", "parquet"), (".avro", "avro")]
+            .into_iter()
+            .find(|(extension, _)| name.ends_with(extension))
+        else {
+            continue;
+        };
+        let instead = if format == "json" {
+            "if each line is one JSON object, say so: `format = \"ndjson\"`"
+        } else {
+            "export the log as NDJSON, one JSON object per line"
+        };
+        found.push(Diagnostic::not_built(&format!("the format {format:?}"), &text.place, instead).label("told by the extension"));
+    }
+}
+
+/// The parts of an envelope and where they lie by default.
+const PARTS: [(&str, &str); 8] = [
+    ("stream", "stream_id"),
+    ("type", "type"),
+    ("version", "version"),
+    ("position", "position"),
+    ("time", "time"),
+    ("id", "id"),
+    ("data", "data"),
+    ("metadata", "metadata"),
+];
+
+fn read_envelope(
+    table: &Table,
+    filter: Option<&Text>,
+    place: &Place,
+    found: &mut Vec<Diagnostic>,
+) -> (Option<Envelope>, Option<crate::sql::Expr>) {
+    let mut scope = RecordScope { paths: Vec::new() };
+    let errors = found.len();
+    let text = |part: usize| {
+        let (key, default) = PARTS[part];
+        table.text(key).cloned().unwrap_or_else(|| Text::derived(default.to_string(), place))
+    };
+    let is_null = |text: &Text| text.value.trim().eq_ignore_ascii_case("null");
+    let mut part = |index: usize, ty: Type, found: &mut Vec<Diagnostic>| {
+        let text = text(index);
+        if is_null(&text) { None } else { compile(&text, &mut scope, Some(&ty), found) }
+    };
+    let stream = part(0, Type::Varchar, found);
+    let event_type = part(1, Type::Varchar, found);
+    let version = part(2, Type::BigInt, found);
+    let position = part(3, Type::BigInt, found);
+    let time = part(4, Type::Timestamp, found);
+    let id = part(5, Type::Varchar, found);
+    let mut payload = |index: usize, found: &mut Vec<Diagnostic>| {
+        let text = text(index);
+        if is_null(&text) { None } else { read_payload(&text, &mut scope, found) }
+    };
+    let data = payload(6, found);
+    let metadata = payload(7, found);
+    let filter = filter.and_then(|text| condition("where", text, &mut scope, found));
+    for (value, key) in [(stream.is_some(), "stream"), (event_type.is_some(), "type"), (data.is_some(), "data")] {
+        if !value && found.len() == errors {
+            let place = table.entry(key).map_or(place, |entry| &entry.node.place);
+            found.push(Diagnostic::new(format!("an event needs a {key}: the envelope's `{key}` cannot be NULL"), place));
+        }
+    }
+    let envelope = match (stream, event_type, data) {
+        (Some(stream), Some(event_type), Some(data)) => {
+            Some(Envelope { paths: scope.paths, stream, event_type, version, position, time, id, data, metadata })
+        }
+        _ => None,
+    };
+    (envelope, filter)
+}
+
+fn read_payload(text: &Text, scope: &mut RecordScope, found: &mut Vec<Diagnostic>) -> Option<Payload> {
+    if text.value.trim() == "*" {
+        return Some(Payload::Record);
+    }
+    // A part of the record needs no way through text.
+    if let Some(path) = dotted(&text.value) {
+        return Some(Payload::Path(path));
+    }
+    compile(text, scope, None, found).and_then(|expr| {
+        if matches!(expr.ty, Type::Varchar | Type::Json) {
+            return Some(Payload::Expr(expr));
+        }
+        found.push(Diagnostic::new(format!("this must give JSON text, but is {}", expr.ty), &text.part(0..text.value.len())));
+        None
+    })
+}
+
+/// `a.b."c d"` as a path; `None` for everything that is more than a name.
+fn dotted(text: &str) -> Option<Vec<String>> {
+    let mut path = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let name = if let Some(quoted) = rest.strip_prefix('"') {
+            let end = quoted.find('"')?;
+            let name = &quoted[..end];
+            rest = &quoted[end + 1..];
+            name
+        } else {
+            let (name, after) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+            if !is_identifier(name) || ["null", "true", "false"].iter().any(|word| name.eq_ignore_ascii_case(word)) {
+                return None;
+            }
+            rest = after;
+            name
+        };
+        path.push(name.to_string());
+        if rest.is_empty() {
+            return Some(path);
+        }
+        rest = rest.strip_prefix('.')?;
+    }
+}
+
+/// Names are paths into the record; every one is text.
+struct RecordScope {
+    paths: Vec<Vec<String>>,
+}
+
+impl Scope for RecordScope {
+    fn resolve(&mut self, path: &[String], _cast: bool) -> Result<Resolved, NameError> {
+        let index = self.paths.iter().position(|other| other == path).unwrap_or_else(|| {
+            self.paths.push(path.to_vec());
+            self.paths.len() - 1
+        });
+        Ok(Resolved { slot: Slot(index as u32), ty: Type::Varchar, parts_used: path.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dotted;
+
+    #[test]
+    fn only_a_name_is_a_path() {
+        assert_eq!(dotted("a.\"b c\".d"), Some(vec!["a".into(), "b c".into(), "d".into()]));
+        for text in ["a || b", "null", "a.", ".a", "f(a)", "", "\"a", "'a'"] {
+            assert_eq!(dotted(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What `check` warns about: legal, but seldom meant.
+
+use super::StreamPattern;
+use super::aggregates::AggregateDef;
+use super::diagnostics::Diagnostic;
+
+/// Two aggregates over the same streams are common; two patterns that are written differently and meet in some
+/// streams are seldom meant (`order-{id}` takes `order-item-1` too).
+pub(crate) fn overlapping_streams(aggregates: &[AggregateDef], warnings: &mut Vec<Diagnostic>) {
+    for (i, one) in aggregates.iter().enumerate() {
+        for other in &aggregates[i + 1..] {
+            let (Some((a, a_place)), Some((b, b_place))) = (&one.stream, &other.stream) else { continue };
+            let shared = one.sources.iter().any(|source| other.sources.contains(source));
+            if shared && !same_streams(a, b) && a.may_overlap(b) {
+                let help = format!(
+                    "a placeholder takes the rest of the name, dashes included; if `{}` should not get the other's streams, begin them with another word",
+                    one.name
+                );
+                warnings.push(
+                    Diagnostic::new(format!("streams of `{}` may also be streams of `{}`", other.name, one.name), b_place)
+                        .also(a_place, "overlaps with this")
+                        .help(help),
+                );
+            }
+        }
+    }
+}
+
+fn same_streams(a: &StreamPattern, b: &StreamPattern) -> bool {
+    let literals = |pattern: &StreamPattern| -> Vec<String> { pattern.placeholders.iter().map(|(_, literal)| literal.clone()).collect() };
+    a.prefix == b.prefix && literals(a) == literals(b)
+}
