@@ -27,10 +27,8 @@ pub struct Segment {
     pub file: LogFile,
     /// Decompressed offset of the first byte, at the start of a record.
     pub from: u64,
-    /// Decompressed offset behind the last byte; `None`: to the end (compressed files).
+    /// Decompressed offset behind the last byte; `None`: to the end (of a compressed file).
     pub to: Option<u64>,
-    /// Lines before `from`.
-    pub lines_before: u64,
     /// A line without a line break at the end counts (a sealed part of the log, or a compressed file).
     pub last_line_counts: bool,
 }
@@ -227,6 +225,18 @@ fn too_long(segment: &Segment, at: u64) -> Error {
     Error::new(Kind::BadData, format!("a line is longer than {} MiB", RECORD_BYTES_MAX >> 20)).at(format!("{} @ {at}", segment.file.name))
 }
 
+/// The decompressed bytes `0..to` of a file, given out piece by piece in order: to check what was consumed.
+pub fn read_prefix(file: &LogFile, to: u64, mut piece: impl FnMut(&[u8])) -> Result<u64> {
+    let segment = Segment { file: file.clone(), from: 0, to: Some(to), last_line_counts: true };
+    let mut total = 0;
+    unpack(&segment, |unpacked| {
+        total += unpacked.bytes.len() as u64;
+        piece(&unpacked.bytes);
+        true
+    })?;
+    Ok(total)
+}
+
 /// Unpacks a compressed segment and gives out its chunks, until `give` says that nobody wants more.
 fn unpack(segment: &Segment, mut give: impl FnMut(Unpacked) -> bool) -> Result<()> {
     let count = Arc::new(AtomicU64::new(0));
@@ -251,10 +261,11 @@ fn unpack(segment: &Segment, mut give: impl FnMut(Unpacked) -> bool) -> Result<(
     let mut first = segment.from == 0;
     loop {
         let mut bytes = std::mem::take(&mut rest);
-        let wanted = bytes.len() + CHUNK_BYTES as usize;
+        let left = segment.to.map_or(CHUNK_BYTES, |to| to.saturating_sub(offset).min(CHUNK_BYTES));
+        let wanted = bytes.len() + left as usize;
         let filled = fill(&mut reader, &mut bytes, wanted).map_err(|e| broken(offset, e))?;
         offset += filled as u64;
-        let ended = bytes.len() < wanted;
+        let ended = bytes.len() < wanted || segment.to.is_some_and(|to| offset >= to);
         let keep = match memchr::memrchr(b'\n', &bytes) {
             _ if ended && segment.last_line_counts => bytes.len(),
             Some(at) => at + 1,

@@ -163,3 +163,21 @@ impl Column {
         }
     }
 }
+
+impl Column {
+    /// Appends all rows of another column of the same type.
+    pub fn append(&mut self, other: Column) {
+        self.nulls.extend(other.nulls);
+        match (&mut self.data, other.data) {
+            (Data::Bool(a), Data::Bool(b)) => a.extend(b),
+            (Data::I32(a), Data::I32(b)) => a.extend(b),
+            (Data::I64(a), Data::I64(b)) => a.extend(b),
+            (Data::I128(a), Data::I128(b)) => a.extend(b),
+            (Data::F32(a), Data::F32(b)) => a.extend(b),
+            (Data::F64(a), Data::F64(b)) => a.extend(b),
+            (Data::Text(a), Data::Text(b)) => a.extend(b),
+            (Data::Values(a), Data::Values(b)) => a.extend(b),
+            _ => unreachable!("columns of one type hold their data alike"),
+        }
+    }
+}

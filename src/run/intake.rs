@@ -1,0 +1,188 @@
+//! What is to be read: the consumed part of each log, checked to be what it was, and what is new behind it.
+
+use std::path::Path;
+
+use crate::error::{Error, Kind, Result};
+use crate::files;
+use crate::project::{OnVanished, Project};
+use crate::source::chunks::{Segment, read_prefix};
+use crate::source::files::{Codec, LogFile, discover};
+use crate::state::manifest;
+
+/// How many bytes at the head and before the consumed end of a file are hashed.
+pub const HASHED_BYTES: u64 = 64 << 10;
+
+/// A segment to scan, and the file it belongs to as the manifest counts files.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub file: usize,
+    pub segment: Segment,
+}
+
+/// One source's log: what was consumed, in log order, and what is new.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// Every known file; the scan brings the entries of new and grown ones up to date.
+    pub files: Vec<manifest::LogFile>,
+    pub old: Vec<Part>,
+    pub fresh: Vec<Part>,
+    /// Set where the log cannot be replayed, with the reason.
+    pub cannot_replay: Option<Error>,
+}
+
+impl Intake {
+    /// Bytes on disk that a scan of these parts reads, about.
+    pub fn bytes(parts: &[Part]) -> u64 {
+        parts
+            .iter()
+            .map(|part| match (part.segment.file.codec, part.segment.to) {
+                (Codec::Plain, Some(to)) => to - part.segment.from,
+                _ => part.segment.file.size,
+            })
+            .sum()
+    }
+}
+
+/// Compares a source's files with what the last generation consumed of them.
+pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>) -> Result<Intake> {
+    let definition = &project.sources[source];
+    let known = last.map_or(&[][..], |s| &s.files);
+    let found = discover(definition, &project.root, !known.is_empty())?;
+    let mut intake = Intake { files: known.to_vec(), old: Vec::new(), fresh: Vec::new(), cannot_replay: None };
+    let mut on_disk: Vec<Option<LogFile>> = Vec::with_capacity(known.len());
+    for entry in known {
+        let file = match found.iter().find(|f| f.name == entry.path) {
+            Some(file) => Some(file.clone()),
+            None => still_there(&project.root, entry)?,
+        };
+        match &file {
+            Some(file) => unchanged(file, entry)?,
+            None => {
+                let gone = Error::new(Kind::HistoryChanged, "a log file that was consumed is gone")
+                    .at(entry.path.clone())
+                    .with_help("bring it back, or set `on_vanished = \"keep\"` in its [source] to go on from the snapshot");
+                if definition.on_vanished == OnVanished::Fail {
+                    return Err(gone);
+                }
+                intake.cannot_replay = Some(gone);
+            }
+        }
+        on_disk.push(file);
+    }
+    for segment in last.map_or(&[][..], |s| &s.segments) {
+        let Some(Some(file)) = on_disk.get(segment.file) else { continue };
+        let segment_of_file = Segment { file: file.clone(), from: segment.from, to: Some(segment.to), last_line_counts: true };
+        intake.old.push(Part { file: segment.file, segment: segment_of_file });
+    }
+    for file in found {
+        let compressed = file.codec != Codec::Plain;
+        let number = match known.iter().position(|entry| entry.path == file.name) {
+            Some(number) => {
+                let grown = if compressed { file.size != known[number].size } else { file.size > known[number].consumed };
+                if !grown {
+                    continue;
+                }
+                number
+            }
+            None => {
+                intake.files.push(manifest::LogFile {
+                    path: file.name.clone(),
+                    codec: file.codec.name().into(),
+                    size: file.size,
+                    consumed: 0,
+                    records: 0,
+                    lines: 0,
+                    head_hash: String::new(),
+                    tail_hash: String::new(),
+                    sealed: compressed,
+                    first_position: None,
+                    last_position: None,
+                });
+                intake.files.len() - 1
+            }
+        };
+        let from = intake.files[number].consumed;
+        intake.files[number].size = file.size;
+        let to = (!compressed).then_some(file.size);
+        // an unterminated last line of a plain file may still be written to; a compressed file is complete
+        intake.fresh.push(Part { file: number, segment: Segment { file, from, to, last_line_counts: compressed } });
+    }
+    Ok(intake)
+}
+
+/// A consumed file that the globs do not name any more, but that is still there.
+fn still_there(root: &Path, entry: &manifest::LogFile) -> Result<Option<LogFile>> {
+    let path = root.join(&entry.path);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let codec = [Codec::Plain, Codec::Gzip, Codec::Zstd].into_iter().find(|c| c.name() == entry.codec).unwrap_or(Codec::Plain);
+    Ok(Some(LogFile { size: files::metadata(&path)?.len(), name: entry.path.clone(), codec, path }))
+}
+
+/// Refuses a file whose consumed part is not what it was. The quick check: its length, the first and the
+/// last 64 KiB consumed; an edit in the middle of a file goes unnoticed here.
+fn unchanged(file: &LogFile, entry: &manifest::LogFile) -> Result<()> {
+    let changed = |what: String| {
+        Error::new(Kind::HistoryChanged, format!("a log file that was consumed is not what it was: {what}"))
+            .at(entry.path.clone())
+            .with_help("nothing was published; put the file back as it was, or start over with `foldline rebuild` in a fresh `.foldline`")
+    };
+    let codec_changed = file.codec.name() != entry.codec;
+    let hashes = if codec_changed {
+        None
+    } else if file.codec == Codec::Plain {
+        if file.size < entry.consumed {
+            return Err(changed(format!("{} bytes were consumed, it has {} now", entry.consumed, file.size)));
+        }
+        Some(plain_hashes(&file.path, entry.consumed)?)
+    } else if file.size == entry.size {
+        let mut head = Vec::new();
+        read_prefix(file, entry.consumed.min(HASHED_BYTES), |piece| head.extend_from_slice(piece))?;
+        Some((hash(&head), entry.tail_hash.clone()))
+    } else {
+        Some(packed_hashes(file, entry.consumed)?)
+    };
+    match hashes {
+        None => Err(changed(format!("it is {} now, it was {}", file.codec.name(), entry.codec))),
+        Some((head, _)) if head != entry.head_hash => Err(changed("its first 64 KiB differ".into())),
+        Some((_, tail)) if tail != entry.tail_hash => {
+            let from = entry.consumed.saturating_sub(HASHED_BYTES);
+            Err(changed(format!("the bytes {from} to {} differ", entry.consumed)))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// The hashes of a plain file's head and of what lies before `consumed`.
+pub fn plain_hashes(path: &Path, consumed: u64) -> Result<(String, String)> {
+    let head = files::read_range(path, 0, consumed.min(HASHED_BYTES))?;
+    let from = consumed.saturating_sub(HASHED_BYTES);
+    let tail = files::read_range(path, from, consumed - from)?;
+    Ok((hash(&head), hash(&tail)))
+}
+
+/// The same of a compressed file, whose bytes have to be unpacked for it.
+pub fn packed_hashes(file: &LogFile, consumed: u64) -> Result<(String, String)> {
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    read_prefix(file, consumed, |piece| keep_ends(piece, &mut head, &mut tail))?;
+    Ok((hash(&head), hash(&tail)))
+}
+
+/// Keeps the first and the last 64 KiB of bytes that come piece by piece.
+pub fn keep_ends(piece: &[u8], head: &mut Vec<u8>, tail: &mut Vec<u8>) {
+    let room = (HASHED_BYTES as usize).saturating_sub(head.len());
+    head.extend_from_slice(&piece[..room.min(piece.len())]);
+    tail.extend_from_slice(&piece[piece.len().saturating_sub(HASHED_BYTES as usize)..]);
+    let excess = tail.len().saturating_sub(HASHED_BYTES as usize);
+    tail.drain(..excess);
+}
+
+/// The hash of a file's kept ends.
+pub fn ends_hashes(head: &[u8], tail: &[u8]) -> (String, String) {
+    (hash(head), hash(tail))
+}

@@ -1,0 +1,189 @@
+//! The state of all folds, cut into lanes: lane p owns partition p of every aggregate and of every source's
+//! streams. Lanes share nothing, so threads take lanes.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::append::data_file;
+use crate::error::{Error, Kind, Result};
+use crate::fold::{self, PARTITIONS, Partition, Routed, key, partition_of};
+use crate::project::{Aggregate, Project};
+use crate::source::sequence::Sequencer;
+use crate::sql::{Column, Type, Value};
+use crate::state::{Frame, Store, manifest, parquet};
+
+/// Rows of one snapshot file, about: fewer, and neighbouring partitions share a file.
+const FILE_ROWS: u64 = 1 << 16;
+
+pub struct Lane {
+    /// By source.
+    pub sequencers: Vec<Sequencer<Arc<Routed>>>,
+    /// By aggregate.
+    pub folds: Vec<Partition>,
+}
+
+/// Lanes in which nothing has happened yet.
+pub fn empty(project: &Project) -> Vec<Lane> {
+    (0..PARTITIONS)
+        .map(|_| Lane {
+            sequencers: project.sources.iter().map(|s| Sequencer::new(s.first_version)).collect(),
+            folds: project.aggregates.iter().map(Partition::new).collect(),
+        })
+        .collect()
+}
+
+/// The lane of a row by its key.
+fn lane_of(aggregate: &Aggregate, key_bytes: &[u8], values: &[Value]) -> usize {
+    if aggregate.spans_streams {
+        return partition_of(xxh3_64(key_bytes));
+    }
+    let mut stream = String::new();
+    if let Some(pattern) = &aggregate.stream {
+        stream.push_str(&pattern.prefix);
+        for ((_, literal), value) in pattern.placeholders.iter().zip(values) {
+            stream.push_str(value.as_text().unwrap_or_default());
+            stream.push_str(literal);
+        }
+    }
+    partition_of(xxh3_64(stream.as_bytes()))
+}
+
+/// Takes up an aggregate's snapshot.
+pub fn load_aggregate(lanes: &mut [Lane], project: &Project, index: usize, store: &Store, last: &manifest::Aggregate) -> Result<()> {
+    let aggregate = &project.aggregates[index];
+    let schema = fold::schema(aggregate);
+    let files: Vec<&manifest::Partition> = last.partitions.iter().filter(|p| p.base.is_some()).collect();
+    let rows = files
+        .par_iter()
+        .map(|partition| {
+            let Some(base) = &partition.base else { return Ok(None) };
+            let frame = parquet::read(&store.data_path(&base.path), &schema)?;
+            let keys = aggregate.keys.len();
+            let mut rows = Vec::with_capacity(frame.rows());
+            for row in 0..frame.rows() {
+                let values: Vec<Value> = frame.columns[..keys].iter().map(|c| c.get(row)).collect();
+                let mut bytes = Vec::new();
+                if !encode_key(&values, &mut bytes) {
+                    return Err(unusable(&aggregate.name, "a key is NULL"));
+                }
+                rows.push((lane_of(aggregate, &bytes, &values) as u8, bytes));
+            }
+            Ok(Some((frame, rows)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
+        for (frame, rows) in rows.iter().flatten() {
+            for (row, (_, key)) in rows.iter().enumerate().filter(|(_, (lane, _))| *lane as usize == number) {
+                lane.folds[index].table.restore(&frame.columns, row, key);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Keys as the router writes them: a single text stands alone.
+fn encode_key(values: &[Value], out: &mut Vec<u8>) -> bool {
+    key::encode(values, out)
+}
+
+fn unusable(name: &str, why: &str) -> Error {
+    Error::new(Kind::Internal, format!("the snapshot of `{name}` cannot be used: {why}")).with_help("`foldline rebuild` makes it anew from the log")
+}
+
+/// Writes an aggregate's snapshot; files of partitions in which nothing changed are kept.
+pub fn save_aggregate(
+    lanes: &[Lane],
+    project: &Project,
+    index: usize,
+    store: &Store,
+    generation: u64,
+    last: Option<&manifest::Aggregate>,
+) -> Result<Vec<manifest::Partition>> {
+    let aggregate = &project.aggregates[index];
+    let total: u64 = lanes.iter().map(|lane| lane.folds[index].table.len() as u64).sum();
+    let most = PARTITIONS.ilog2();
+    let bits = (total / FILE_ROWS).checked_ilog2().map_or(0, |bits| (bits + 1).min(most));
+    let dir = store.fresh_data_dir("snapshots", &aggregate.name)?;
+    let per_file = PARTITIONS >> bits;
+    let schema = fold::schema(aggregate);
+    (0..1usize << bits)
+        .into_par_iter()
+        .map(|prefix| {
+            let mine = &lanes[prefix * per_file..(prefix + 1) * per_file];
+            let kept = last.and_then(|l| l.partitions.iter().find(|p| p.prefix_bits as u32 == bits && p.prefix == prefix as u64));
+            if let Some(kept) = kept
+                && mine.iter().all(|lane| !lane.folds[index].table.dirty)
+            {
+                return Ok(kept.clone());
+            }
+            let mut frame = Frame::empty(&schema);
+            for lane in mine {
+                for (column, part) in frame.columns.iter_mut().zip(lane.folds[index].table.columns()) {
+                    column.append(part);
+                }
+            }
+            let base = if frame.rows() == 0 {
+                None
+            } else {
+                Some(data_file(store, &dir.join(format!("gen-{generation}-{bits}-{prefix}.parquet")), &frame)?)
+            };
+            Ok(manifest::Partition { prefix_bits: bits as u8, prefix: prefix as u64, base, deltas: Vec::new() })
+        })
+        .collect()
+}
+
+fn stream_schema() -> Vec<(String, Type)> {
+    vec![
+        ("stream".into(), Type::Varchar),
+        ("version".into(), Type::BigInt),
+        ("first_version".into(), Type::BigInt),
+        ("mark".into(), Type::UBigInt),
+    ]
+}
+
+/// Takes up a source's last versions.
+pub fn load_streams(lanes: &mut [Lane], source: usize, store: &Store, last: &manifest::Source) -> Result<()> {
+    for file in &last.streams {
+        let frame = parquet::read(&store.data_path(&file.path), &stream_schema())?;
+        for row in 0..frame.rows() {
+            let values: Vec<Value> = frame.columns.iter().map(|c| c.get(row)).collect();
+            let (Some(name), Some(version), Some(first), Some(mark)) =
+                (values[0].as_text(), values[1].as_int(), values[2].as_int(), values[3].as_int())
+            else {
+                return Err(unusable(&last.name, "a stream's version is NULL"));
+            };
+            let hash = xxh3_64(name.as_bytes());
+            lanes[partition_of(hash)].sequencers[source].restore(name, hash, version as i64, first as i64, mark as u64);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the last version of every stream of a source; nothing where the source has no versions.
+pub fn save_streams(lanes: &[Lane], project: &Project, source: usize, store: &Store, generation: u64) -> Result<Vec<manifest::DataFile>> {
+    let dir = store.fresh_data_dir("streams", &project.sources[source].name)?;
+    let total: usize = lanes.iter().map(|lane| lane.sequencers[source].streams().len()).sum();
+    let per_file = (PARTITIONS as u64 * FILE_ROWS * 4 / (total as u64).max(1)).clamp(1, PARTITIONS as u64) as usize;
+    lanes
+        .par_chunks(per_file)
+        .enumerate()
+        .map(|(number, lanes)| {
+            let mut columns: Vec<Column> = stream_schema().into_iter().map(|(_, ty)| Column::new(ty)).collect();
+            for stream in lanes.iter().flat_map(|lane| lane.sequencers[source].streams()) {
+                let Some(last) = stream.last else { continue };
+                columns[0].push(Value::text(&stream.name));
+                columns[1].push(Value::Int(last as i128));
+                columns[2].push(Value::Int(stream.first as i128));
+                columns[3].push(Value::Int(stream.mark as i128));
+            }
+            if columns[0].is_empty() {
+                return Ok(None);
+            }
+            let frame = Frame { names: stream_schema().into_iter().map(|(name, _)| name).collect(), columns };
+            data_file(store, &dir.join(format!("gen-{generation}-{number}.parquet")), &frame).map(Some)
+        })
+        .collect::<Result<Vec<_>>>()
+        .map(|files| files.into_iter().flatten().collect())
+}
