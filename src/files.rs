@@ -1,9 +1,11 @@
 //! The only door to the file system: every error names what was tried and the path.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| Error::io("read", path, e))
@@ -18,9 +20,111 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io("create the folder", path, e))
 }
 
+/// Creates a file that must not exist yet (O_EXCL).
+pub fn create_new(path: &Path) -> Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path).map_err(|e| Error::io("create", path, e))
+}
+
+/// Opens a file for reading and writing, made if it is missing, never cut.
+pub fn open_or_create(path: &Path) -> Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(|e| Error::io("open", path, e))
+}
+
+/// Writes a new file and makes its content durable; its folder's entry is not.
+pub fn write_new(path: &Path, content: &[u8]) -> Result<()> {
+    let mut file = create_new(path)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(|e| Error::io("write", path, e))
+}
+
+/// Makes a file's content durable.
+pub fn sync_file(path: &Path) -> Result<()> {
+    File::open(path).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", path, e))
+}
+
 /// Renames within one file system; replaces `to` atomically.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|e| Error::io("rename to", to, e))
+}
+
+/// Gives a file a second name. `false`: the name is taken already.
+pub fn hard_link(from: &Path, to: &Path) -> Result<bool> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(Error::io("link", to, e)),
+    }
+}
+
+/// Makes a symbolic link at `link` that says `target` (relative to the link's folder).
+#[cfg(unix)]
+pub fn symlink(target: &Path, link: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(target, link).map_err(|e| Error::io("create the link", link, e))
+}
+
+#[cfg(not(unix))]
+pub fn symlink(_target: &Path, link: &Path) -> Result<()> {
+    Err(Error::new(Kind::Io, format!("cannot create the link {}: this system has no symbolic links", link.display())))
+}
+
+/// What a symbolic link says; `None`: there is none (nothing at all, or something else).
+pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
+    match fs::read_link(path) {
+        Ok(target) => Ok(Some(target)),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput) => Ok(None),
+        Err(e) => Err(Error::io("read the link", path, e)),
+    }
+}
+
+/// What stands at a path, links not followed; `None`: nothing.
+pub fn stat(path: &Path) -> Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(Error::io("look at", path, e)),
+    }
+}
+
+/// The names in a folder, sorted; a missing folder has none.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("list", path, e)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(|e| Error::io("list", path, e))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Everybody may read, the owner may write: what a published file must allow.
+#[cfg(unix)]
+pub fn make_readable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(|e| Error::io("set the mode of", path, e))
+}
+
+#[cfg(not(unix))]
+pub fn make_readable(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// A file's content hash (BLAKE3, hex) and its size in bytes.
+pub fn hash(path: &Path) -> Result<(String, u64)> {
+    let mut file = open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0u8; 1 << 18];
+    let mut bytes = 0u64;
+    loop {
+        let n = file.read(&mut buffer).map_err(|e| Error::io("read", path, e))?;
+        if n == 0 {
+            return Ok((hasher.finalize().to_hex().to_string(), bytes));
+        }
+        hasher.update(&buffer[..n]);
+        bytes += n as u64;
+    }
 }
 
 /// Makes a folder's entries durable.
@@ -42,4 +146,36 @@ pub fn remove_dir_all(path: &Path) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove the folder", path, e)),
         _ => Ok(()),
     }
+}
+
+/// Removes whatever stands at a path: a file, a link (not what it points at), a folder; nothing is no error.
+pub fn remove(path: &Path) -> Result<()> {
+    match stat(path)? {
+        Some(metadata) if metadata.is_dir() => remove_dir_all(path),
+        Some(_) => remove_file(path),
+        None => Ok(()),
+    }
+}
+
+/// A place where a test can make the process die: aborts where FOLDLINE_FAILPOINT names it, and fails
+/// where [`arm_failpoint`] armed it on this thread.
+pub fn failpoint(name: &str) -> Result<()> {
+    static ABORT_AT: OnceLock<Option<String>> = OnceLock::new();
+    if ABORT_AT.get_or_init(|| std::env::var("FOLDLINE_FAILPOINT").ok()).as_deref() == Some(name) {
+        std::process::abort();
+    }
+    if ARMED.with_borrow(|armed| armed.as_deref() == Some(name)) {
+        return Err(Error::new(Kind::Internal, format!("failpoint {name}")));
+    }
+    Ok(())
+}
+
+thread_local! {
+    static ARMED: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Makes [`failpoint`] fail on this thread, for tests.
+#[doc(hidden)]
+pub fn arm_failpoint(name: Option<&str>) {
+    ARMED.with_borrow_mut(|armed| *armed = name.map(str::to_string));
 }

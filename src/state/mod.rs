@@ -1,1 +1,12 @@
-//! What lasts: snapshots, checkpoint, manifest.
+//! What lasts: the lock, snapshots as Parquet files, and the manifests that commit them.
+
+pub mod arrow;
+pub mod frame;
+pub mod manifest;
+pub mod parquet;
+pub mod store;
+
+pub use frame::Frame;
+pub use manifest::Manifest;
+pub use parquet::FileInfo;
+pub use store::Store;

@@ -1,0 +1,235 @@
+//! The manifest: the one commit point. Whatever is named by the newest manifest is the truth, whatever
+//! is named by no kept manifest is rubbish.
+//!
+//! Manifests lie in `.foldline/manifests/<generation>.json`, are written once and never changed. They are
+//! JSON, so that a person can read what a run consumed and published. Readers refuse a `format` that they
+//! do not know; fields are added with a default, never given another meaning.
+//!
+//! Paths: data files (snapshots, event tables) are relative to `.foldline/`; log files and targets are
+//! relative to the project's root where they lie in it, absolute otherwise. Always `/` between parts.
+
+use serde::{Deserialize, Serialize};
+
+/// The format that this version writes.
+pub const FORMAT: u32 = 1;
+
+/// One generation: what was consumed, what state came of it, and what was published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this format: 1.
+    pub format: u32,
+    /// Counts up by one or more; the file's name.
+    pub generation: u64,
+    /// When the run began to commit, RFC 3339, UTC.
+    pub created_at: String,
+    /// The foldline that wrote it.
+    pub foldline: String,
+    /// The DuckDB that was linked in.
+    pub duckdb: String,
+    pub reason: Reason,
+    pub sources: Vec<Source>,
+    pub aggregates: Vec<Aggregate>,
+    pub event_tables: Vec<EventTable>,
+    pub read_models: Vec<ReadModel>,
+    /// What is published: also targets of earlier generations that this one did not touch.
+    pub published: Vec<Published>,
+    /// The greatest event time consumed, microseconds since the epoch, UTC: what `as_of()` gives.
+    pub max_event_time: Option<i64>,
+}
+
+/// Why a generation was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Caught up from the last snapshot.
+    Run,
+    /// Replayed from zero.
+    Rebuild,
+}
+
+/// How much of a source is consumed: the checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub name: String,
+    /// Of the definition; another one means: replay.
+    pub fingerprint: String,
+    /// Every file consumed, in the order of first sight; [`Segment::file`] counts them from 0.
+    pub files: Vec<LogFile>,
+    /// Log order: replays go through these and nothing else.
+    pub segments: Vec<Segment>,
+    /// The sequencer's state: last version of each stream and what waits behind a hole.
+    #[serde(default)]
+    pub streams: Vec<DataFile>,
+    /// The greatest event time, microseconds since the epoch, UTC.
+    pub last_event_time: Option<i64>,
+}
+
+/// One consumed log file. Offsets and hashes are of the decompressed bytes, so that a file that is
+/// compressed later is still the same file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogFile {
+    pub path: String,
+    /// `plain`, `gz`, `zst`
+    pub codec: String,
+    /// Bytes on disk when it was read.
+    pub size: u64,
+    /// Decompressed bytes consumed; always the end of a record.
+    pub consumed: u64,
+    pub records: u64,
+    /// Lines consumed, empty ones too: the next line is number `lines` + 1.
+    pub lines: u64,
+    /// BLAKE3 (hex) of the first 64 KiB consumed.
+    pub head_hash: String,
+    /// BLAKE3 (hex) of the last 64 KiB consumed.
+    pub tail_hash: String,
+    /// It cannot grow: compressed files, and those that a later file follows.
+    pub sealed: bool,
+    pub first_position: Option<i64>,
+    pub last_position: Option<i64>,
+}
+
+/// A piece of a file, as it was consumed by one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Index into [`Source::files`].
+    pub file: usize,
+    /// Decompressed bytes.
+    pub from: u64,
+    pub to: u64,
+}
+
+/// A Parquet file under `.foldline/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// Relative to `.foldline/`.
+    pub path: String,
+    pub rows: u64,
+    pub bytes: u64,
+    /// BLAKE3, hex.
+    pub hash: String,
+}
+
+/// The snapshot of one aggregate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Aggregate {
+    pub name: String,
+    pub fingerprint: String,
+    pub partitions: Vec<Partition>,
+    /// The rows that its fold gave out, per rows table.
+    #[serde(default)]
+    pub rows: Vec<RowsTable>,
+}
+
+/// The rows whose key's hash begins with the `prefix_bits` bits of `prefix`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Partition {
+    pub prefix_bits: u8,
+    pub prefix: u64,
+    /// `None`: no rows yet.
+    pub base: Option<DataFile>,
+    /// Rows that replace those of the base (and of the deltas before) with the same key; tombstones delete.
+    #[serde(default)]
+    pub deltas: Vec<DataFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RowsTable {
+    pub name: String,
+    /// Append-only: a run adds files.
+    pub files: Vec<DataFile>,
+}
+
+/// `events."<Type>"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventTable {
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub fingerprint: String,
+    /// Append-only: a run adds files.
+    pub files: Vec<DataFile>,
+}
+
+/// What a read model looked like when it was last published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadModel {
+    pub name: String,
+    pub fingerprint: String,
+    /// The generation that published it; older than the manifest's where others were selected.
+    pub generation: u64,
+    pub rows: u64,
+}
+
+/// One target as it is published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    pub read_model: String,
+    pub kind: TargetKind,
+    /// What readers open: the file, the dataset's folder (its `current`), the DuckDB file.
+    pub path: String,
+    /// Where this generation lies: a file, a folder `gen-<n>-<id>`, a DuckDB file.
+    pub generation_path: String,
+    pub generation: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    /// BLAKE3 (hex) of the file; of a dataset: of its sorted file names and their hashes.
+    pub hash: String,
+    /// The modification time of `generation_path` in nanoseconds since the epoch: while it and the size
+    /// stay, the file is taken as unchanged without being hashed.
+    pub modified: i64,
+    /// A dataset's files, relative to `generation_path`, sorted. Empty otherwise.
+    #[serde(default)]
+    pub files: Vec<DataFile>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    ParquetFile,
+    ParquetDataset,
+    DuckDb,
+}
+
+impl Manifest {
+    /// The manifest of a project that never ran: generation 0, nothing consumed, nothing published.
+    pub fn empty(generation: u64, created_at: String, reason: Reason) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            generation,
+            created_at,
+            foldline: env!("CARGO_PKG_VERSION").to_string(),
+            duckdb: crate::model::duckdb_version(),
+            reason,
+            sources: Vec::new(),
+            aggregates: Vec::new(),
+            event_tables: Vec::new(),
+            read_models: Vec::new(),
+            published: Vec::new(),
+            max_event_time: None,
+        }
+    }
+
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|s| s.name == name)
+    }
+
+    pub fn aggregate(&self, name: &str) -> Option<&Aggregate> {
+        self.aggregates.iter().find(|a| a.name == name)
+    }
+
+    pub fn event_table(&self, event_type: &str) -> Option<&EventTable> {
+        self.event_tables.iter().find(|t| t.event_type == event_type)
+    }
+
+    pub fn read_model(&self, name: &str) -> Option<&ReadModel> {
+        self.read_models.iter().find(|m| m.name == name)
+    }
+
+    /// Every file under `.foldline/` that this generation needs.
+    pub fn data_files(&self) -> impl Iterator<Item = &DataFile> {
+        let streams = self.sources.iter().flat_map(|s| &s.streams);
+        let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas));
+        let rows = self.aggregates.iter().flat_map(|a| &a.rows).flat_map(|r| &r.files);
+        let events = self.event_tables.iter().flat_map(|t| &t.files);
+        streams.chain(partitions).chain(rows).chain(events)
+    }
+}
