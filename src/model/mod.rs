@@ -18,7 +18,7 @@ pub use duck::Interrupt;
 pub(crate) use duck::{Database, DuckError};
 pub use engine::{Engine, ModelRows};
 pub use inputs::{AggregateInput, Attachment, Inputs, Limits, TableInput, aggregate_columns, event_columns, rows_columns};
-pub(crate) use views::{literal, quote};
+pub(crate) use views::quote;
 
 /// The version of the DuckDB that is linked in (`v1.5.6`).
 pub fn duckdb_version() -> String {
