@@ -202,3 +202,24 @@ pub fn read_exact_at(file: &File, path: &Path, bytes: &mut [u8], offset: u64) ->
     use std::os::unix::fs::FileExt;
     file.read_exact_at(bytes, offset).map_err(|e| Error::io("read", path, e))
 }
+
+/// Whether two names are one file (the same inode); a missing one is no file.
+#[cfg(unix)]
+pub fn same_file(a: &Path, b: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(match (stat(a)?, stat(b)?) {
+        (Some(a), Some(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    })
+}
+
+#[cfg(not(unix))]
+pub fn same_file(_a: &Path, _b: &Path) -> Result<bool> {
+    Ok(false)
+}
+
+/// When a file was last changed, in nanoseconds since the epoch; 0 where the system does not say.
+pub fn modified_nanos(metadata: &fs::Metadata) -> i64 {
+    let since = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since.and_then(|d| i64::try_from(d.as_nanos()).ok()).unwrap_or(0)
+}

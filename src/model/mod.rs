@@ -1,4 +1,24 @@
 //! Read models: SQL over snapshots and event tables in embedded DuckDB; checks.
+//!
+//! An [`Engine`] is one DuckDB in memory that sees exactly the files of one generation and nothing else:
+//! aggregates, `events."<Type>"`, rows tables and lookup tables are set up, then it is locked down, and
+//! only then the project's SQL runs, one SELECT at a time. No name, path or value ever becomes SQL.
+
+mod check;
+mod duck;
+mod engine;
+mod errors;
+mod inputs;
+mod order;
+mod types;
+mod views;
+
+pub use check::{CheckFailure, check_bind};
+pub use duck::Interrupt;
+pub(crate) use duck::{Database, DuckError};
+pub use engine::{Engine, ModelRows};
+pub use inputs::{AggregateInput, Attachment, Inputs, Limits, TableInput, aggregate_columns, event_columns, rows_columns};
+pub(crate) use views::quote;
 
 /// The version of the DuckDB that is linked in (`v1.5.6`).
 pub fn duckdb_version() -> String {
