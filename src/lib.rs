@@ -30,4 +30,6 @@ pub mod publish;
 
 pub mod report;
 
+pub mod run;
+
 pub mod cli;

@@ -48,3 +48,9 @@ impl Env for EventEnv<'_, '_> {
         }
     }
 }
+
+/// A row of an event table: the payload's columns (`fields` of the plan), where the event stood, its id.
+pub fn table_row(view: &EventView, fields: &[usize]) -> impl Iterator<Item = Value> {
+    let payload = fields.iter().map(|field| view.value(Var::Data(*field))).collect::<Vec<_>>();
+    payload.into_iter().chain(super::apply::row_place(view)).chain([view.value(Var::Event(EventField::Id))])
+}

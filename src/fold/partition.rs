@@ -28,6 +28,8 @@ pub struct Partition {
     /// Keys of rows that stand still because an event failed on them; what follows on them is not applied.
     stopped: HashSet<Vec<u8>>,
     pub stopped_events: u64,
+    /// Events that were applied to rows of this partition, each once per row.
+    pub events_folded: u64,
     scratch: Scratch,
 }
 
@@ -39,6 +41,7 @@ impl Partition {
             failures: Vec::new(),
             stopped: HashSet::new(),
             stopped_events: 0,
+            events_folded: 0,
             scratch: Scratch::default(),
         }
     }
@@ -88,6 +91,7 @@ impl Partition {
             return;
         }
         let view = EventView { events, block, event, row: row as usize };
+        self.events_folded += 1;
         if let Err(reason) = apply(aggregate, plan, &mut self.table, &mut self.rows, &mut self.scratch, touches, touch, &view) {
             self.stopped.insert(touches.key(touch).to_vec());
             self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason: format!("{}: {reason}", aggregate.name) });

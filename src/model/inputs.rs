@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::project::{Aggregate, EventTable, Project, RowsTable};
+use crate::fold::{rows_schema, schema};
+use crate::project::{EventTable, Project};
 use crate::sql::Type;
 
 /// Everything that the SQL of read models may name, except other read models.
@@ -59,8 +60,8 @@ impl Inputs {
                 .aggregates
                 .iter()
                 .map(|a| AggregateInput {
-                    table: table(&a.name, aggregate_columns(a)),
-                    rows: a.rows.iter().map(|r| table(&r.name, rows_columns(a, r))).collect(),
+                    table: table(&a.name, schema(a)),
+                    rows: (0..a.rows.len()).map(|r| table(&a.rows[r].name, rows_schema(a, r))).collect(),
                 })
                 .collect(),
             event_tables: project.event_tables.iter().map(|t| table(&t.event_type, event_columns(t))).collect(),
@@ -69,28 +70,6 @@ impl Inputs {
             attach: Vec::new(),
         }
     }
-}
-
-/// The columns of an aggregate's snapshot and table, in order: key, state, then the `_` columns.
-pub fn aggregate_columns(aggregate: &Aggregate) -> Vec<(String, Type)> {
-    let mut columns = key_columns(aggregate);
-    columns.extend(aggregate.state.iter().map(|c| (c.name.clone(), c.ty.clone())));
-    columns.extend(own(&[
-        ("_events", Type::BigInt),
-        ("_version", Type::BigInt),
-        ("_position", Type::BigInt),
-        ("_first_event_at", Type::Timestamp),
-        ("_last_event_at", Type::Timestamp),
-    ]));
-    columns
-}
-
-/// The columns of a rows table: the aggregate's key, its own, then where each row came from.
-pub fn rows_columns(aggregate: &Aggregate, rows: &RowsTable) -> Vec<(String, Type)> {
-    let mut columns = key_columns(aggregate);
-    columns.extend(rows.columns.iter().cloned());
-    columns.extend(own(&[("_stream", Type::Varchar), ("_version", Type::BigInt), ("_position", Type::BigInt), ("_time", Type::Timestamp)]));
-    columns
 }
 
 /// The columns of an event table: the payload's, then the envelope's.
@@ -104,10 +83,6 @@ pub fn event_columns(table: &EventTable) -> Vec<(String, Type)> {
         ("_id", Type::Varchar),
     ]));
     columns
-}
-
-fn key_columns(aggregate: &Aggregate) -> Vec<(String, Type)> {
-    aggregate.keys.iter().map(|k| (k.name.clone(), k.ty.clone())).collect()
 }
 
 fn own(columns: &[(&str, Type)]) -> Vec<(String, Type)> {

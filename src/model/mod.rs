@@ -17,7 +17,7 @@ pub use check::{CheckFailure, check_bind};
 pub use duck::Interrupt;
 pub(crate) use duck::{Database, DuckError};
 pub use engine::{Engine, ModelRows};
-pub use inputs::{AggregateInput, Attachment, Inputs, Limits, TableInput, aggregate_columns, event_columns, rows_columns};
+pub use inputs::{AggregateInput, Attachment, Inputs, Limits, TableInput, event_columns};
 pub(crate) use views::quote;
 
 /// The version of the DuckDB that is linked in (`v1.5.6`).

@@ -13,10 +13,9 @@ use super::intake::{Part, keep_ends};
 use super::lanes::Lane;
 use super::{Stop, Tally};
 use crate::error::Result;
-use crate::fold::apply::row_place;
-use crate::fold::event::EventView;
+use crate::fold::event::{EventView, table_row};
 use crate::fold::{PARTITIONS, Routed, route};
-use crate::project::{EventField, Project, Var};
+use crate::project::Project;
 use crate::report::Progress;
 use crate::source::chunks::{Chunk, Jobs};
 use crate::source::files::Codec;
@@ -142,7 +141,7 @@ impl Scan<'_> {
             self.fold(parts, batches, sinks, tally)?;
         }
         for (i, part) in parts.iter().enumerate() {
-            if part.segment.from == 0 && part.segment.file.codec != Codec::Plain {
+            if part.segment.from == 0 && part.segment.file.codec != Codec::Plain && consumed[i] == files[part.file].consumed {
                 let (head, tail) = super::intake::ends_hashes(&ends[i].0, &ends[i].1);
                 (files[part.file].head_hash, files[part.file].tail_hash) = (head, tail);
             }
@@ -307,9 +306,7 @@ fn append_events(number: usize, batch: &Sequenced, table: &mut Appender) {
         let block = &routed.batch.blocks[block as usize];
         let Some((_, fields)) = block.plan.event_table.as_ref().filter(|(n, _)| *n == number) else { return };
         let view = EventView { events, block, event, row: row as usize };
-        let payload = fields.iter().map(|field| view.value(Var::Data(*field)));
-        let id = view.value(Var::Event(EventField::Id));
-        for (column, value) in table.columns().iter_mut().zip(payload.chain(row_place(&view)).chain([id])) {
+        for (column, value) in table.columns().iter_mut().zip(table_row(&view, fields)) {
             column.push(value);
         }
     };

@@ -33,6 +33,9 @@ pub struct Manifest {
     pub read_models: Vec<ReadModel>,
     /// What is published: also targets of earlier generations that this one did not touch.
     pub published: Vec<Published>,
+    /// Lookup tables by name: the BLAKE3 (hex) of the file that read models saw.
+    #[serde(default)]
+    pub lookups: std::collections::BTreeMap<String, String>,
     /// The greatest event time consumed, microseconds since the epoch, UTC: what `as_of()` gives.
     pub max_event_time: Option<i64>,
 }
@@ -157,6 +160,9 @@ pub struct ReadModel {
     /// The generation that published it; older than the manifest's where others were selected.
     pub generation: u64,
     pub rows: u64,
+    /// Its inputs have changed since: it was not selected.
+    #[serde(default)]
+    pub stale: bool,
 }
 
 /// One target as it is published.
@@ -204,6 +210,7 @@ impl Manifest {
             event_tables: Vec::new(),
             read_models: Vec::new(),
             published: Vec::new(),
+            lookups: Default::default(),
             max_event_time: None,
         }
     }

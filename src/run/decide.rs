@@ -1,0 +1,98 @@
+//! What a run has to do, decided before anything is read: which logs have grown, which definitions changed.
+
+use crate::error::Result;
+use crate::project::Project;
+use crate::state::manifest::Manifest;
+
+use super::intake::{Intake, Part, intake};
+
+/// What to read and what to replay. `plan` shows it, `run` does it.
+pub struct Decision {
+    /// By source.
+    pub intakes: Vec<Intake>,
+    /// By source: its streams are sequenced from zero (a rebuild, or its definition changed).
+    pub source_replay: Vec<bool>,
+    /// By aggregate: it is folded from zero.
+    pub aggregate_replay: Vec<bool>,
+    /// By event table: it is built from zero.
+    pub event_table_replay: Vec<bool>,
+}
+
+/// The scans of one source.
+pub struct SourceScans {
+    /// The consumed part of the log, for those that are replayed; `None` where nothing is, or where the replay
+    /// is part of the one scan of everything.
+    pub replay: Option<Vec<Part>>,
+    /// What everybody sees.
+    pub main: Vec<Part>,
+}
+
+impl Decision {
+    /// Compares the project and its files with the last generation. `rebuild`: everything from zero.
+    pub fn new(project: &Project, last: Option<&Manifest>, rebuild: bool) -> Result<Decision> {
+        let intakes = (0..project.sources.len())
+            .map(|source| intake(project, source, last.and_then(|m| m.source(&project.sources[source].name))))
+            .collect::<Result<Vec<_>>>()?;
+        let changed = |known: Option<&String>, now: &String| rebuild || known != Some(now);
+        let source_replay: Vec<bool> = project
+            .sources
+            .iter()
+            .map(|s| changed(last.and_then(|m| m.source(&s.name)).map(|s| &s.fingerprint), &s.fingerprint))
+            .collect();
+        let any_source = source_replay.iter().any(|replay| *replay);
+        let decision = Decision {
+            aggregate_replay: project
+                .aggregates
+                .iter()
+                .map(|a| {
+                    changed(last.and_then(|m| m.aggregate(&a.name)).map(|a| &a.fingerprint), &a.fingerprint)
+                        || a.sources.iter().any(|s| source_replay[*s])
+                })
+                .collect(),
+            event_table_replay: project
+                .event_tables
+                .iter()
+                .map(|t| any_source || changed(last.and_then(|m| m.event_table(&t.event_type)).map(|t| &t.fingerprint), &t.fingerprint))
+                .collect(),
+            intakes,
+            source_replay,
+        };
+        for source in 0..project.sources.len() {
+            if decision.replays(project, source)
+                && let Some(error) = &decision.intakes[source].cannot_replay
+            {
+                return Err(error.clone());
+            }
+        }
+        Ok(decision)
+    }
+
+    /// Whether something is replayed from this source's log.
+    pub fn replays(&self, project: &Project, source: usize) -> bool {
+        self.source_replay[source]
+            || self.event_table_replay.iter().any(|replay| *replay)
+            || project.aggregates.iter().zip(&self.aggregate_replay).any(|(a, replay)| *replay && a.sources.contains(&source))
+    }
+
+    /// The scans that a source needs.
+    pub fn scans(&self, project: &Project, source: usize) -> SourceScans {
+        let intake = &self.intakes[source];
+        if self.source_replay[source] {
+            let main = intake.old.iter().chain(&intake.fresh).cloned().collect();
+            return SourceScans { replay: None, main };
+        }
+        let replay = self.replays(project, source).then(|| intake.old.clone());
+        SourceScans { replay, main: intake.fresh.clone() }
+    }
+
+    /// Whether an aggregate's rows can change in this run.
+    pub fn concerns(&self, project: &Project, aggregate: usize) -> bool {
+        self.aggregate_replay[aggregate] || project.aggregates[aggregate].sources.iter().any(|s| !self.intakes[*s].fresh.is_empty())
+    }
+
+    /// Nothing to read and nothing to replay.
+    pub fn is_idle(&self) -> bool {
+        self.intakes.iter().all(|i| i.fresh.is_empty())
+            && !self.source_replay.iter().chain(&self.aggregate_replay).chain(&self.event_table_replay).any(|replay| *replay)
+    }
+}

@@ -1,0 +1,199 @@
+//! `[[test]]`: given events, then rows. Folded in memory by the same fold, without a store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::lanes;
+use crate::error::{Error, Result};
+use crate::fold::{self, Routed, route};
+use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
+use crate::project::{Project, Test};
+use crate::source::sequence::Verdicts;
+use crate::source::{Decoder, Route};
+use crate::sql::{self, Column, Type, Value};
+use crate::state::{Frame, parquet};
+
+/// One line per expectation that does not hold; empty: the test passed.
+pub type Failures = Vec<String>;
+
+type TextRows = Vec<Vec<Option<String>>>;
+
+/// Runs one test. `Err`: the test itself cannot run.
+pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
+    let mut lanes = lanes::empty(project);
+    let active = vec![true; project.aggregates.len()];
+    let mut failures = Vec::new();
+    let mut batches: Vec<Arc<Routed>> = Vec::new();
+    let mut at = 0;
+    while at < test.given.len() {
+        let source = test.given[at].source;
+        let end = at + test.given[at..].iter().take_while(|g| g.source == source).count();
+        let Some(source) = source else {
+            return Err(Error::new(crate::error::Kind::Project, format!("the test `{}` gives an event without its source", test.name))
+                .at(test.place.clone())
+                .with_help("with several sources each given event names its own: `source = \"shop\"`"));
+        };
+        let decoder = Decoder::new(project, source);
+        let routed = Arc::new(route(decoder.given(&test.given[at..end])?, project, &active));
+        for bad in &routed.batch.bad {
+            failures.push(format!("given event {}: {}", at + bad.line as usize + 1, bad.reason));
+        }
+        let verdicts = Verdicts::new(routed.batch.events.len());
+        for (number, lane) in lanes.iter_mut().enumerate() {
+            let mut releases = Vec::new();
+            lane.sequencers[source].sequence(&routed, &routed.batch.events, &routed.by_stream[number], &verdicts, &mut releases);
+            for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(_, a)| !a.spans_streams) {
+                lane.folds[index].fold(aggregate, index, number, &routed, &verdicts, &releases);
+            }
+        }
+        for (number, lane) in lanes.iter_mut().enumerate() {
+            for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(_, a)| a.spans_streams) {
+                lane.folds[index].fold(aggregate, index, number, &routed, &verdicts, &[]);
+            }
+            for failure in lane.folds.iter_mut().flat_map(|f| std::mem::take(&mut f.failures)) {
+                failures.push(format!("given event {}: {}", at + failure.event as usize + 1, failure.reason));
+            }
+        }
+        batches.push(routed);
+        at = end;
+    }
+    let frames: Vec<Frame> = project.aggregates.iter().enumerate().map(|(index, _)| frame(project, index, &lanes)).collect();
+    let mut engine = None;
+    for (name, expected) in &test.then {
+        let (columns, rows) = match project.aggregates.iter().position(|a| a.name == *name) {
+            Some(index) => text_rows(&frames[index]),
+            None => {
+                if engine.is_none() {
+                    engine = Some(open(project, &frames, &lanes, &batches)?);
+                }
+                let Some((engine, _)) = &engine else { continue };
+                let (names, rows) = engine.text_rows(name, None)?;
+                let model = project.read_models.iter().find(|m| m.name == *name);
+                let types = model.map(|m| engine.columns(m)).transpose()?.unwrap_or_default();
+                let columns = names.into_iter().map(|n| {
+                    let ty = types.iter().find(|(c, _)| *c == n).and_then(|(_, ty)| sql::parse_column(ty).ok()).map(|c| c.ty);
+                    (n, ty)
+                });
+                (columns.collect(), rows)
+            }
+        };
+        compare(name, &columns, &rows, expected, &mut failures);
+    }
+    Ok(failures)
+}
+
+/// An aggregate's rows in all lanes.
+fn frame(project: &Project, index: usize, lanes: &[lanes::Lane]) -> Frame {
+    let mut frame = Frame::empty(&fold::schema(&project.aggregates[index]));
+    for lane in lanes {
+        for (column, part) in frame.columns.iter_mut().zip(lane.folds[index].table.columns()) {
+            column.append(part);
+        }
+    }
+    frame
+}
+
+fn text_rows(frame: &Frame) -> (Vec<(String, Option<Type>)>, TextRows) {
+    let columns = frame.schema().into_iter().map(|(name, ty)| (name, Some(ty))).collect();
+    let text = |column: &Column, row: usize| sql::to_text(&column.get(row), &column.ty);
+    let rows = (0..frame.rows()).map(|row| frame.columns.iter().map(|c| text(c, row)).collect()).collect();
+    (columns, rows)
+}
+
+/// An engine over the folded rows, in a folder that goes with it.
+fn open(project: &Project, frames: &[Frame], lanes: &[lanes::Lane], batches: &[Arc<Routed>]) -> Result<(Engine, tempfile::TempDir)> {
+    let folder = tempfile::tempdir().map_err(|e| Error::io("create the folder", &std::env::temp_dir(), e))?;
+    let mut number = 0;
+    let mut store = |frame: &Frame| -> Result<Vec<std::path::PathBuf>> {
+        if frame.rows() == 0 {
+            return Ok(Vec::new());
+        }
+        number += 1;
+        let path = folder.path().join(format!("{number}.parquet"));
+        parquet::write(&path, frame)?;
+        Ok(vec![path])
+    };
+    let mut inputs = Inputs::typed_empty(project);
+    for (index, aggregate) in project.aggregates.iter().enumerate() {
+        let table = TableInput { name: aggregate.name.clone(), columns: frames[index].schema(), files: store(&frames[index])? };
+        let mut rows = Vec::new();
+        for (i, definition) in aggregate.rows.iter().enumerate() {
+            let schema = fold::rows_schema(aggregate, i);
+            let mut frame = Frame::empty(&schema);
+            for lane in lanes {
+                for (column, part) in frame.columns.iter_mut().zip(&lane.folds[index].rows[i].columns) {
+                    column.append(part.clone());
+                }
+            }
+            rows.push(TableInput { name: definition.name.clone(), columns: schema, files: store(&frame)? });
+        }
+        inputs.aggregates[index] = AggregateInput { table, rows };
+    }
+    for (number, definition) in project.event_tables.iter().enumerate() {
+        let mut frame = Frame::empty(&event_columns(definition));
+        for routed in batches {
+            for event in 0..routed.batch.events.len() {
+                let Route::Block { block, row } = routed.batch.events.route[event] else { continue };
+                let block = &routed.batch.blocks[block as usize];
+                let Some((_, fields)) = block.plan.event_table.as_ref().filter(|(n, _)| *n == number) else { continue };
+                let view = fold::event::EventView { events: &routed.batch.events, block, event, row: row as usize };
+                let values = fold::event::table_row(&view, fields);
+                for (column, value) in frame.columns.iter_mut().zip(values) {
+                    column.push(value);
+                }
+            }
+        }
+        inputs.event_tables[number].files = store(&frame)?;
+    }
+    inputs.as_of = batches.iter().flat_map(|b| b.batch.events.time.iter().flatten()).max().copied();
+    let limits = Limits { threads: 1, memory_bytes: 1 << 30, temp_dir: folder.path().join("duckdb") };
+    let mut engine = Engine::open(&inputs, &limits)?;
+    engine.define_all(&project.read_models.iter().collect::<Vec<_>>(), &[])?;
+    Ok((engine, folder))
+}
+
+/// Each expected row must stand for a row of its own that agrees in every named column.
+fn compare(
+    name: &str,
+    columns: &[(String, Option<Type>)],
+    rows: &[Vec<Option<String>>],
+    expected: &[BTreeMap<String, Option<String>>],
+    failures: &mut Failures,
+) {
+    let mut used = vec![false; rows.len()];
+    for row in expected {
+        let mut wanted: Vec<(usize, Option<String>)> = Vec::new();
+        for (column, value) in row {
+            let Some(at) = columns.iter().position(|(name, _)| name.eq_ignore_ascii_case(column)) else {
+                failures.push(format!("{name}: there is no column `{column}`"));
+                return;
+            };
+            wanted.push((at, value.as_deref().map(|text| canonical(text, columns[at].1.as_ref()))));
+        }
+        let agrees = |actual: &[Option<String>]| wanted.iter().filter(|(at, value)| actual[*at] == *value).count();
+        if let Some(found) = (0..rows.len()).find(|i| !used[*i] && agrees(&rows[*i]) == wanted.len()) {
+            used[found] = true;
+            continue;
+        }
+        let show = |at: usize, value: &Option<String>| format!("{} = {}", columns[at].0, value.as_deref().unwrap_or("NULL"));
+        let mut text = format!("{name}: no row has {}", wanted.iter().map(|(at, v)| show(*at, v)).collect::<Vec<_>>().join(", "));
+        // the nearest row tells most
+        if let Some(nearest) = (0..rows.len()).filter(|i| !used[*i]).max_by_key(|i| (agrees(&rows[*i]), std::cmp::Reverse(*i))) {
+            let differing = wanted.iter().filter(|(at, value)| rows[nearest][*at] != *value);
+            let differing: Vec<String> = differing.map(|(at, _)| show(*at, &rows[nearest][*at])).collect();
+            text.push_str(&format!("\n    the nearest row has {}", differing.join(", ")));
+        } else {
+            text.push_str(if rows.is_empty() { "\n    it has no rows" } else { "\n    all its rows stand for other expectations" });
+        }
+        failures.push(text);
+    }
+}
+
+/// An expected value as the column's type writes it: `3` is `3.00` where the type has two decimals.
+fn canonical(text: &str, ty: Option<&Type>) -> String {
+    let Some(ty) = ty else { return text.to_string() };
+    match sql::cast_text(text, ty) {
+        Ok(Value::Null) | Err(_) => text.to_string(),
+        Ok(value) => sql::to_text(&value, ty).unwrap_or_else(|| text.to_string()),
+    }
+}

@@ -1,0 +1,280 @@
+//! The last third of a run: which read models to publish, their SQL, checks and targets.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::Run;
+use crate::error::{Error, Kind, Result};
+use crate::files;
+use crate::fold;
+use crate::model::{AggregateInput, CheckFailure, Engine, Inputs, Limits, TableInput, event_columns};
+use crate::project::{Project, ReadModel, Target};
+use crate::publish::{self, Publication};
+use crate::report::{ReadModelReport, ReadModelStatus, Report, TargetKind, TargetReport};
+use crate::state::Store;
+use crate::state::manifest::{self, DataFile, Manifest, Published};
+
+/// The hashes of the lookup tables' files.
+pub fn lookup_hashes(project: &Project) -> Result<BTreeMap<String, String>> {
+    project.tables.iter().map(|table| Ok((table.name.clone(), files::hash(&table.file)?.0))).collect()
+}
+
+/// The read models whose targets have to be made anew: selected ones whose definition or inputs changed, or
+/// whose targets are missing or damaged; and with them those that share a DuckDB file.
+pub fn to_publish<'p>(
+    project: &'p Project,
+    next: &Manifest,
+    last: Option<&Manifest>,
+    damaged: &[Published],
+    select: &[String],
+) -> Vec<&'p ReadModel> {
+    let mut changed: Vec<String> = Vec::new();
+    for model in &project.read_models {
+        let is_new = last.and_then(|m| m.read_model(&model.name)).is_none_or(|known| known.fingerprint != model.fingerprint);
+        let inputs = last.is_none_or(|last| inputs_changed(model, next, last))
+            || model.reads.read_models.iter().any(|read| changed.iter().any(|c| c.eq_ignore_ascii_case(read)));
+        let lost = damaged.iter().any(|p| p.read_model == model.name) || last.is_some_and(|last| !all_published(model, last));
+        // a read model that was last published from older inputs is stale, whatever changed since
+        let stale = last.is_some_and(|last| last.read_model(&model.name).is_some_and(|known| is_stale(known, last)));
+        if is_new || inputs || lost || stale {
+            changed.push(model.name.clone());
+        }
+    }
+    let wanted: Vec<String> = changed
+        .into_iter()
+        .filter(|name| select.is_empty() || select.iter().any(|s| s.eq_ignore_ascii_case(name)))
+        .filter(|name| project.read_models.iter().any(|m| m.name == *name && !m.targets.is_empty()))
+        .collect();
+    if wanted.is_empty() { Vec::new() } else { publish::selection(&project.read_models, &wanted) }
+}
+
+/// Whether a read model was passed over when its inputs changed.
+pub fn is_stale(known: &manifest::ReadModel, newest: &Manifest) -> bool {
+    known.stale && known.generation < newest.generation
+}
+
+/// Whether every target of the read model is published.
+fn all_published(model: &ReadModel, last: &Manifest) -> bool {
+    model.targets.iter().all(|target| {
+        let path = match target {
+            Target::Parquet { path, .. } | Target::DuckDb { path, .. } => path,
+        };
+        last.published.iter().any(|p| p.read_model == model.name && path.ends_with(&p.path))
+    })
+}
+
+/// Whether a table that the read model reads has other rows than in the last generation.
+fn inputs_changed(model: &ReadModel, next: &Manifest, last: &Manifest) -> bool {
+    let reads = &model.reads;
+    let aggregate = |m: &Manifest, name: &str| {
+        m.aggregates.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map(|a| (a.partitions.clone(), a.rows.clone()))
+    };
+    let events = |m: &Manifest, name: &str| m.event_tables.iter().find(|t| t.event_type.eq_ignore_ascii_case(name)).map(|t| t.files.clone());
+    reads.aggregates.iter().any(|name| aggregate(next, name) != aggregate(last, name))
+        || reads.event_tables.iter().any(|name| events(next, name) != events(last, name))
+        || reads.tables.iter().any(|name| next.lookups.get(name) != last.lookups.get(name))
+        || (model.sql.to_ascii_lowercase().contains("as_of") && next.max_event_time != last.max_event_time)
+}
+
+/// Says in the report what becomes of the read models that this run does not publish.
+pub fn report_unpublished(project: &Project, last: Option<&Manifest>, published: &[&ReadModel], select: &[String], report: &mut Report) {
+    for model in &project.read_models {
+        if published.iter().any(|m| m.name == model.name) || model.targets.is_empty() {
+            continue;
+        }
+        let Some(known) = last.and_then(|m| m.read_model(&model.name)) else { continue };
+        let selected = select.is_empty() || select.iter().any(|s| s.eq_ignore_ascii_case(&model.name));
+        report.read_models.push(ReadModelReport {
+            name: model.name.clone(),
+            status: if selected { ReadModelStatus::Unchanged } else { ReadModelStatus::Stale },
+            rows: known.rows,
+            targets: Vec::new(),
+        });
+    }
+}
+
+/// What the SQL of read models sees: the tables of the generation that is being made.
+fn inputs(project: &Project, store: &Store, next: &Manifest) -> Inputs {
+    let paths = |files: &[DataFile]| files.iter().map(|f| store.data_path(&f.path)).collect::<Vec<_>>();
+    Inputs {
+        aggregates: project
+            .aggregates
+            .iter()
+            .map(|aggregate| {
+                let entry = next.aggregate(&aggregate.name);
+                let bases: Vec<DataFile> = entry.iter().flat_map(|a| &a.partitions).filter_map(|p| p.base.clone()).collect();
+                let table = TableInput { name: aggregate.name.clone(), columns: fold::schema(aggregate), files: paths(&bases) };
+                let rows = aggregate.rows.iter().enumerate().map(|(i, rows)| {
+                    let files = entry.and_then(|a| a.rows.iter().find(|r| r.name == rows.name)).map_or(Vec::new(), |r| paths(&r.files));
+                    TableInput { name: rows.name.clone(), columns: fold::rows_schema(aggregate, i), files }
+                });
+                AggregateInput { rows: rows.collect(), table }
+            })
+            .collect(),
+        event_tables: project
+            .event_tables
+            .iter()
+            .map(|table| TableInput {
+                name: table.event_type.clone(),
+                columns: event_columns(table),
+                files: next.event_table(&table.event_type).map_or(Vec::new(), |t| paths(&t.files)),
+            })
+            .collect(),
+        lookups: project.tables.iter().map(|t| (t.name.clone(), t.file.clone())).collect(),
+        as_of: next.max_event_time,
+        attach: Vec::new(),
+    }
+}
+
+/// Computes, checks and stages the selected read models, and completes the manifest. Nobody sees anything yet.
+pub fn stage<'s>(
+    run: &Run,
+    store: &'s Store,
+    next: &mut Manifest,
+    last: Option<&Manifest>,
+    selected: &[&ReadModel],
+    report: &mut Report,
+) -> Result<Publication<'s>> {
+    let begun = Instant::now();
+    let project = run.project;
+    let mut publication = Publication::begin(store, next.generation, selected)?;
+    let staged = if selected.is_empty() { Ok(Vec::new()) } else { fill(run, store, next, selected, &mut publication, report, begun) };
+    let result = staged.and_then(|published| {
+        for model in project.read_models.iter().filter(|m| !m.targets.is_empty()) {
+            let fresh = published.iter().find(|p: &&Published| p.read_model == model.name);
+            let known = last.and_then(|m| m.read_model(&model.name));
+            next.read_models.extend(match (fresh, known) {
+                (Some(p), _) => Some(manifest::ReadModel {
+                    name: model.name.clone(),
+                    fingerprint: model.fingerprint.clone(),
+                    generation: next.generation,
+                    rows: p.rows,
+                    stale: false,
+                }),
+                (None, Some(known)) => {
+                    let stale = last.is_some_and(|last| is_stale(known, last) || reads_changed(project, model, next, last));
+                    Some(manifest::ReadModel { stale, ..known.clone() })
+                }
+                (None, None) => None,
+            });
+        }
+        next.published = publish::merge(store, last, published, &project.read_models)?;
+        Ok(())
+    });
+    match result {
+        Ok(()) => Ok(publication),
+        Err(error) => {
+            publication.discard()?;
+            Err(error)
+        }
+    }
+}
+
+/// Whether anything behind a read model changed, through the read models that it reads.
+fn reads_changed(project: &Project, model: &ReadModel, next: &Manifest, last: &Manifest) -> bool {
+    inputs_changed(model, next, last)
+        || last.read_model(&model.name).is_some_and(|known| known.fingerprint != model.fingerprint)
+        || model.reads.read_models.iter().any(|read| {
+            let read = project.read_models.iter().find(|m| m.name.eq_ignore_ascii_case(read));
+            read.is_some_and(|read| reads_changed(project, read, next, last))
+        })
+}
+
+fn fill(
+    run: &Run,
+    store: &Store,
+    next: &Manifest,
+    selected: &[&ReadModel],
+    publication: &mut Publication,
+    report: &mut Report,
+    begun: Instant,
+) -> Result<Vec<Published>> {
+    let project = run.project;
+    let mut inputs = inputs(project, store, next);
+    inputs.attach = publication.attachments();
+    let limits = Limits {
+        threads: run.options.threads,
+        memory_bytes: run.options.memory_bytes,
+        temp_dir: store.dir().join("staging").join("duckdb"),
+    };
+    let mut engine = Engine::open(&inputs, &limits)?;
+    run.stop.watch(Some(engine.interrupt_handle()));
+    let result = (|| {
+        let needed = needed(project, selected);
+        let names: Vec<&str> = selected.iter().map(|m| m.name.as_str()).collect();
+        engine.define_all(&needed, &names)?;
+        let mut failures = Vec::new();
+        for model in selected {
+            run.stop.check()?;
+            failures.extend(engine.run_checks(model)?.into_iter().map(|failure| (model.name.clone(), failure)));
+        }
+        if !failures.is_empty() {
+            for (model, _) in &failures {
+                if !report.read_models.iter().any(|m| m.name == *model) {
+                    let (name, status) = (model.clone(), ReadModelStatus::CheckFailed);
+                    report.read_models.push(ReadModelReport { name, status, rows: 0, targets: Vec::new() });
+                }
+            }
+            return Err(checks_failed(&failures));
+        }
+        let mut rows = Vec::new();
+        for model in selected {
+            run.stop.check()?;
+            rows.push(publication.stage(&engine, model)?);
+        }
+        report.stages.read_models = begun.elapsed().as_secs_f64();
+        let published = publication.finish(&engine)?;
+        for (model, rows) in selected.iter().zip(rows) {
+            let targets = published.iter().filter(|p| p.read_model == model.name).map(|p| TargetReport {
+                kind: if p.kind == manifest::TargetKind::DuckDb { TargetKind::Duckdb } else { TargetKind::Parquet },
+                path: p.path.clone(),
+                bytes: p.bytes,
+            });
+            let (name, status) = (model.name.clone(), ReadModelStatus::Published);
+            report.read_models.push(ReadModelReport { name, status, rows, targets: targets.collect() });
+        }
+        Ok(published)
+    })();
+    run.stop.watch(None);
+    // an interrupted query is a stop, not a defect
+    run.stop.check()?;
+    result
+}
+
+/// The selected read models and those that they read, in the project's order.
+fn needed<'p>(project: &'p Project, selected: &[&ReadModel]) -> Vec<&'p ReadModel> {
+    let mut names: Vec<String> = selected.iter().map(|m| m.name.to_ascii_lowercase()).collect();
+    let mut at = 0;
+    while at < names.len() {
+        if let Some(model) = project.read_models.iter().find(|m| m.name.eq_ignore_ascii_case(&names[at])) {
+            for read in &model.reads.read_models {
+                let read = read.to_ascii_lowercase();
+                if !names.contains(&read) {
+                    names.push(read);
+                }
+            }
+        }
+        at += 1;
+    }
+    project.read_models.iter().filter(|m| names.contains(&m.name.to_ascii_lowercase())).collect()
+}
+
+/// Failed checks as one error: what failed, how often, and the first rows.
+fn checks_failed(failures: &[(String, CheckFailure)]) -> Error {
+    let what = if failures.len() == 1 { "a check failed".to_string() } else { format!("{} checks failed", failures.len()) };
+    let mut error = Error::new(Kind::CheckFailed, format!("{what}; the last generation stays live"));
+    for (model, failure) in failures {
+        let rows = if failure.count == 1 { "1 row".to_string() } else { format!("{} rows", failure.count) };
+        error = error.at(format!("{}: read model `{model}`, {}: {rows}", failure.place, failure.what));
+        for row in &failure.sample {
+            let values: Vec<String> = failure
+                .columns
+                .iter()
+                .zip(row)
+                .map(|(name, value)| format!("{name}={}", value.as_deref().map_or("NULL".to_string(), crate::source::contract::shortened)))
+                .collect();
+            error = error.at(format!("  {}", values.join("  ")));
+        }
+    }
+    error
+}

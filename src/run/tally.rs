@@ -1,0 +1,56 @@
+//! What a run counts while it reads.
+
+use std::time::Duration;
+
+use super::intake::Part;
+use crate::report::{BadRecord, BadReport};
+use crate::source::{BadKind, Batch};
+
+/// Counts of one source's scans.
+#[derive(Default)]
+pub struct Tally {
+    /// False while what was consumed before is replayed: its records were counted by the run that consumed them.
+    pub counting: bool,
+    pub records: u64,
+    pub empty: u64,
+    /// Records, and events of records, that could not be used.
+    pub bad_records: u64,
+    pub bytes: u64,
+    pub folded: u64,
+    pub filtered: u64,
+    pub duplicates: u64,
+    pub bad: BadReport,
+    /// Of `bad`, those that `on_bad_record = "skip"` may pass over.
+    pub skippable: u64,
+    /// (file, from, to) of each part as it was consumed.
+    pub consumed: Vec<(usize, u64, u64)>,
+    /// (file, line, bytes) of last lines that wait for their end.
+    pub unterminated: Vec<(String, u64, u64)>,
+    pub max_time: Option<i64>,
+    pub scan_time: Duration,
+    pub fold_time: Duration,
+}
+
+impl Tally {
+    pub fn records(&mut self, batch: &Batch) {
+        self.bytes += batch.bytes;
+        if self.counting {
+            self.records += batch.records;
+            self.empty += batch.empty;
+            self.bad_records += batch.bad.len() as u64;
+        }
+    }
+
+    pub fn bad(&mut self, kind: BadKind, file: &str, line: Option<u64>, stream: Option<String>, reason: &str) {
+        if matches!(kind, BadKind::NotJson | BadKind::Envelope | BadKind::Contract | BadKind::Key) {
+            self.skippable += 1;
+        }
+        self.bad.push(BadRecord { kind: kind.label().into(), file: file.into(), line, stream, reason: reason.into() });
+    }
+
+    pub fn bad_event(&mut self, parts: &[Part], batch: &Batch, event: u32, kind: BadKind, reason: &str) {
+        let file = &parts[batch.segment].segment.file.name;
+        let line = batch.first_line + batch.events.line[event as usize] as u64;
+        self.bad(kind, file, Some(line), Some(batch.events.stream.get(event as usize).to_string()), reason);
+    }
+}
