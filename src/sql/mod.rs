@@ -3,11 +3,29 @@
 //! This module knows nothing of events, state or files. Names are resolved by a [`Scope`] to numbered
 //! [`Slot`]s when an expression is compiled; values come from an [`Env`] when it is evaluated.
 
+mod arith;
+mod ast;
+mod bind;
+mod cast;
+mod coerce;
 pub mod column;
+mod compare;
+mod datetime;
+mod eval;
+pub mod functions;
+mod json;
+mod lex;
+mod nested_text;
+mod parse;
+mod text_format;
 pub mod types;
 pub mod value;
 
 use std::ops::Range;
+
+use bind::Binder;
+use eval::{NoEnv, Node};
+use parse::Parser;
 
 pub use column::Column;
 pub use types::{Type, quote_identifier};
@@ -62,13 +80,22 @@ pub trait Env {
 #[derive(Debug, Clone)]
 pub struct Expr {
     pub ty: Type,
+    root: Node,
 }
 
 /// Compiles `text`. With `wanted` the result is converted as SQL INSERT converts it (an assignment cast:
 /// range and scale checked, never a silent truncation), and `Expr::ty` is `wanted`.
 pub fn compile(text: &str, scope: &mut dyn Scope, wanted: Option<&Type>) -> Result<Expr, CompileError> {
-    let _ = (scope, wanted);
-    Err(CompileError { message: "not built yet".into(), help: None, span: 0..text.len() })
+    let ast = Parser::whole(text)?;
+    compile_ast(&ast, scope, wanted)
+}
+
+fn compile_ast(ast: &ast::Ast, scope: &mut dyn Scope, wanted: Option<&Type>) -> Result<Expr, CompileError> {
+    let mut typed = Binder::new(scope).bind(ast)?;
+    if let Some(wanted) = wanted {
+        typed = bind::assign(typed, wanted)?;
+    }
+    Ok(Expr { ty: typed.ty, root: typed.node })
 }
 
 /// A column's definition: `DECIMAL(10,2) NOT NULL`, `VARCHAR DEFAULT 'new'`, `BIGINT KEY`.
@@ -81,56 +108,113 @@ pub struct ColumnDef {
     pub default: Option<Value>,
 }
 
-/// Parses a column's definition; spans are in bytes of `text`.
-pub fn parse_column(text: &str) -> Result<ColumnDef, CompileError> {
-    Err(CompileError { message: "not built yet".into(), help: None, span: 0..text.len() })
+/// A default sees no names.
+struct NoNames;
+
+impl Scope for NoNames {
+    fn resolve(&mut self, path: &[String], _: bool) -> Result<Resolved, NameError> {
+        let name = path.join(".");
+        let help = format!("a default is a constant; text stands in single quotes: `'{name}'`");
+        Err(NameError { message: format!("a default cannot read `{name}`"), help: Some(help) })
+    }
 }
 
-/// Casts text to a type as DuckDB's `CAST(text AS type)` does.
+/// Parses a column's definition; spans are in bytes of `text`.
+pub fn parse_column(text: &str) -> Result<ColumnDef, CompileError> {
+    let mut parser = Parser::new(text)?;
+    let ty = parser.data_type()?;
+    let mut column = ColumnDef { ty, not_null: false, key: false, default: None };
+    loop {
+        if parser.take_word("not") {
+            let span = parser.span();
+            if !parser.take_word("null") {
+                return Err(bind::error("NOT wants NULL here", &span));
+            }
+            column.not_null = true;
+        } else if parser.take_word("null") {
+            column.not_null = false;
+        } else if parser.take_word("key") {
+            column.key = true;
+        } else if parser.take_word("default") {
+            let ast = parser.expression()?;
+            let span = ast.span.clone();
+            let expr = compile_ast(&ast, &mut NoNames, Some(&column.ty))?;
+            match expr.eval(&NoEnv) {
+                Ok(value) => column.default = Some(value),
+                Err(EvalError(message)) => return Err(bind::error(message, &span)),
+            }
+        } else {
+            break;
+        }
+    }
+    parser.end().map_err(|mut e| {
+        e.help.get_or_insert_with(|| "a column is `TYPE [NOT NULL] [DEFAULT value] [KEY]`".into());
+        e
+    })?;
+    Ok(column)
+}
+
+/// Casts text to a type as DuckDB's `CAST(text AS type)` does; text with an offset becomes UTC.
 pub fn cast_text(text: &str, to: &Type) -> Result<Value, EvalError> {
-    let _ = (text, to);
-    Err(EvalError("not built yet".into()))
+    cast::from_text(text, to)
 }
 
 /// The text of a value of type `ty`, as DuckDB's `CAST(value AS VARCHAR)` gives it; NULL is `None`.
 pub fn to_text(value: &Value, ty: &Type) -> Option<String> {
-    let _ = (value, ty);
-    None
+    if value.is_null() { None } else { Some(text_format::text_of(value, ty)) }
 }
 
 impl Expr {
     /// Evaluates the expression; no side effects, no clock, no randomness.
     pub fn eval<E: Env>(&self, env: &E) -> Result<Value, EvalError> {
-        let _ = env;
-        Err(EvalError("not built yet".into()))
+        self.root.eval(env, &mut Vec::new())
     }
 
     /// The slot, where the expression is a bare variable of the wanted type (no conversion).
     pub fn as_slot(&self) -> Option<Slot> {
-        None
+        if let Node::Slot(slot) = self.root { Some(slot) } else { None }
+    }
+
+    /// The value, where the expression is the same for every row.
+    pub fn as_constant(&self) -> Option<&Value> {
+        if let Node::Const(value) = &self.root { Some(value) } else { None }
     }
 
     /// Every slot that the expression reads, each once.
     pub fn slots(&self) -> Vec<Slot> {
-        Vec::new()
+        fn collect(node: &Node, out: &mut Vec<Slot>) {
+            if let Node::Slot(slot) = node
+                && !out.contains(slot)
+            {
+                out.push(*slot);
+            }
+            node.children(&mut |child| collect(child, out));
+        }
+        let mut out = Vec::new();
+        collect(&self.root, &mut out);
+        out
     }
 
     /// True where the expression only adds to the nested value of `slot`: `map_put(slot, …)`,
-    /// `map_remove(slot, …)`, `list_append(slot, …)`; then [`Expr::in_place_args`] and [`in_place_apply`] change it without a copy.
+    /// `map_remove(slot, …)`, `list_append(slot, …)`; then [`Expr::in_place_args`] and [`Expr::in_place_apply`] change it without a copy.
     pub fn is_in_place(&self, slot: Slot) -> bool {
-        let _ = slot;
-        false
+        matches!(&self.root, Node::Update { args, .. } if matches!(args.first(), Some(Node::Slot(s)) if *s == slot))
     }
 
     /// Evaluates and checks the other arguments of an in-place update; what they fail of, the update fails of.
     pub fn in_place_args<E: Env>(&self, env: &E) -> Result<Vec<Value>, EvalError> {
-        let _ = env;
-        Ok(Vec::new())
+        let Node::Update { update, args } = &self.root else { return Ok(Vec::new()) };
+        let Some((of, rest)) = args.split_first() else { return Ok(Vec::new()) };
+        let rest: Vec<Value> = rest.iter().map(|arg| arg.eval(env, &mut Vec::new())).collect::<Result<_, _>>()?;
+        eval::check_update(*update, &of.eval(env, &mut Vec::new())?, &rest)?;
+        Ok(rest)
     }
 
     /// Applies the update to the value that was moved out of its column. Cannot fail.
     pub fn in_place_apply(&self, current: Value, args: Vec<Value>) -> Value {
-        let _ = args;
-        current
+        match &self.root {
+            Node::Update { update, .. } => eval::apply_update(*update, current, args),
+            _ => current,
+        }
     }
 }

@@ -1,0 +1,587 @@
+//! The compiled tree and its evaluation.
+//!
+//! What could be decided when the expression was compiled has been decided: types, overloads, field numbers,
+//! and whether arithmetic is whole (integers and decimals alike, on unscaled 128 bits) or floating.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::compare::{self, By, Comparison};
+use super::{Env, EvalError, Interval, MapEntries, Slot, Type, Value, cast, datetime};
+
+pub type Outcome = Result<Value, EvalError>;
+
+/// What a function does with its evaluated arguments.
+#[derive(Clone)]
+pub enum Run {
+    Plain(fn(&[Value]) -> Outcome),
+    /// With what was known when it was bound.
+    Bound(Arc<dyn Fn(&[Value]) -> Outcome + Send + Sync>),
+}
+
+impl Run {
+    pub fn bound(run: impl Fn(&[Value]) -> Outcome + Send + Sync + 'static) -> Run {
+        Run::Bound(Arc::new(run))
+    }
+
+    fn call(&self, args: &[Value]) -> Outcome {
+        match self {
+            Run::Plain(run) => run(args),
+            Run::Bound(run) => run(args),
+        }
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Run")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+}
+
+/// Arithmetic of integers and of decimals that were brought to one scale.
+#[derive(Debug, Clone)]
+pub struct Whole {
+    pub operation: Operation,
+    pub left: Node,
+    pub right: Node,
+    /// The result's range.
+    pub least: i128,
+    pub most: i128,
+    pub ty: Type,
+}
+
+#[derive(Debug, Clone)]
+pub struct Floating {
+    pub operation: Operation,
+    pub left: Node,
+    pub right: Node,
+}
+
+#[derive(Debug, Clone)]
+pub struct Compare {
+    pub comparison: Comparison,
+    pub by: By,
+    pub left: Node,
+    pub right: Node,
+}
+
+#[derive(Debug, Clone)]
+pub struct CastNode {
+    pub of: Node,
+    pub from: Type,
+    pub to: Type,
+    pub or_null: bool,
+}
+
+/// What is done with each element of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Each {
+    Transform,
+    Filter,
+    /// From the left, the first element being the start.
+    Reduce,
+}
+
+/// Updates that can be done on a value that nobody else holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    MapPut,
+    MapRemove,
+    ListAppend,
+}
+
+#[derive(Debug, Clone)]
+pub enum Node {
+    Const(Value),
+    Slot(Slot),
+    /// A lambda's variable, by its place on the stack of variables.
+    Local(usize),
+    Whole(Box<Whole>),
+    Double(Box<Floating>),
+    Float(Box<Floating>),
+    Compare(Box<Compare>),
+    /// IS [NOT] DISTINCT FROM
+    Distinct {
+        left: Box<Node>,
+        right: Box<Node>,
+        not: bool,
+    },
+    And {
+        left: Box<Node>,
+        right: Box<Node>,
+        right_can_fail: bool,
+    },
+    Or {
+        left: Box<Node>,
+        right: Box<Node>,
+        right_can_fail: bool,
+    },
+    Not(Box<Node>),
+    IsNull {
+        of: Box<Node>,
+        not: bool,
+    },
+    IsBool {
+        of: Box<Node>,
+        is: bool,
+        not: bool,
+    },
+    In {
+        of: Box<Node>,
+        among: Vec<Node>,
+        by: By,
+    },
+    Case {
+        arms: Vec<(Node, Node)>,
+        otherwise: Box<Node>,
+    },
+    Coalesce(Vec<Node>),
+    NullIf {
+        of: Box<Node>,
+        left: Box<Node>,
+        right: Box<Node>,
+        by: By,
+    },
+    Cast(Box<CastNode>),
+    Field(Box<Node>, usize),
+    List(Vec<Node>),
+    Struct(Vec<Node>),
+    /// `strict`: NULL where an argument is NULL.
+    Call {
+        run: Run,
+        args: Vec<Node>,
+        strict: bool,
+    },
+    Each {
+        each: Each,
+        list: Box<Node>,
+        body: Box<Node>,
+        first_local: usize,
+        with_index: bool,
+    },
+    Update {
+        update: Update,
+        args: Vec<Node>,
+    },
+}
+
+/// Nothing is known: for constants.
+pub struct NoEnv;
+
+impl Env for NoEnv {
+    fn get(&self, _: Slot) -> Value {
+        Value::Null
+    }
+}
+
+fn overflow(what: &Whole, left: i128, right: i128) -> EvalError {
+    let sign = match what.operation {
+        Operation::Add => '+',
+        Operation::Subtract => '-',
+        Operation::Multiply => '*',
+        _ => '/',
+    };
+    if what.ty.is_decimal() {
+        return EvalError(format!("overflow: {left} {sign} {right} (unscaled) does not fit {}", what.ty));
+    }
+    EvalError(format!("overflow: {left} {sign} {right} does not fit {}", what.ty))
+}
+
+impl Whole {
+    #[inline]
+    fn apply(&self, left: i128, right: i128) -> Outcome {
+        let result = match self.operation {
+            Operation::Add => left.checked_add(right),
+            Operation::Subtract => left.checked_sub(right),
+            Operation::Multiply => left.checked_mul(right),
+            Operation::Divide | Operation::Modulo if right == 0 => return Ok(Value::Null),
+            Operation::Divide => left.checked_div(right),
+            Operation::Modulo => Some(left.checked_rem(right).unwrap_or(0)),
+        };
+        match result {
+            Some(result) if result >= self.least && result <= self.most => Ok(Value::Int(result)),
+            _ => Err(overflow(self, left, right)),
+        }
+    }
+}
+
+macro_rules! floating {
+    ($operation:expr, $left:expr, $right:expr) => {
+        match $operation {
+            Operation::Add => $left + $right,
+            Operation::Subtract => $left - $right,
+            Operation::Multiply => $left * $right,
+            Operation::Divide => $left / $right,
+            Operation::Modulo => $left % $right,
+        }
+    };
+}
+
+impl Node {
+    pub fn eval<E: Env>(&self, env: &E, locals: &mut Vec<Value>) -> Outcome {
+        Ok(match self {
+            Node::Const(value) => value.clone(),
+            Node::Slot(slot) => env.get(*slot),
+            Node::Local(i) => locals.get(*i).cloned().unwrap_or_default(),
+            Node::Whole(node) => {
+                let (left, right) = (node.left.eval(env, locals)?, node.right.eval(env, locals)?);
+                match (left, right) {
+                    (Value::Int(left), Value::Int(right)) => return node.apply(left, right),
+                    _ => Value::Null,
+                }
+            }
+            Node::Double(node) => match (node.left.eval(env, locals)?, node.right.eval(env, locals)?) {
+                (Value::Double(left), Value::Double(right)) => Value::Double(floating!(node.operation, left, right)),
+                _ => Value::Null,
+            },
+            Node::Float(node) => match (node.left.eval(env, locals)?, node.right.eval(env, locals)?) {
+                (Value::Float(left), Value::Float(right)) => Value::Float(floating!(node.operation, left, right)),
+                _ => Value::Null,
+            },
+            Node::Compare(node) => {
+                let (left, right) = (node.left.eval(env, locals)?, node.right.eval(env, locals)?);
+                if left.is_null() || right.is_null() {
+                    return Ok(Value::Null);
+                }
+                Value::Bool(node.comparison.holds(node.by.order(&left, &right)))
+            }
+            Node::Distinct { left, right, not } => {
+                let (left, right) = (left.eval(env, locals)?, right.eval(env, locals)?);
+                Value::Bool((compare::order(&left, &right) != std::cmp::Ordering::Equal) != *not)
+            }
+            Node::And { left, right, right_can_fail } => {
+                let left = left.eval(env, locals)?;
+                if matches!(left, Value::Bool(false)) && !right_can_fail {
+                    return Ok(left);
+                }
+                match (left, right.eval(env, locals)?) {
+                    (Value::Bool(false), _) | (_, Value::Bool(false)) => Value::Bool(false),
+                    (Value::Bool(true), Value::Bool(true)) => Value::Bool(true),
+                    _ => Value::Null,
+                }
+            }
+            Node::Or { left, right, right_can_fail } => {
+                let left = left.eval(env, locals)?;
+                if matches!(left, Value::Bool(true)) && !right_can_fail {
+                    return Ok(left);
+                }
+                match (left, right.eval(env, locals)?) {
+                    (Value::Bool(true), _) | (_, Value::Bool(true)) => Value::Bool(true),
+                    (Value::Bool(false), Value::Bool(false)) => Value::Bool(false),
+                    _ => Value::Null,
+                }
+            }
+            Node::Not(of) => match of.eval(env, locals)? {
+                Value::Bool(b) => Value::Bool(!b),
+                _ => Value::Null,
+            },
+            Node::IsNull { of, not } => Value::Bool(of.eval(env, locals)?.is_null() != *not),
+            Node::IsBool { of, is, not } => Value::Bool((of.eval(env, locals)?.as_bool() == Some(*is)) != *not),
+            Node::In { of, among, by } => {
+                let of = of.eval(env, locals)?;
+                let (mut found, mut unknown) = (false, of.is_null());
+                for item in among {
+                    let item = item.eval(env, locals)?;
+                    if item.is_null() {
+                        unknown = true;
+                    } else if !of.is_null() && by.order(&of, &item).is_eq() {
+                        found = true;
+                    }
+                }
+                if found {
+                    Value::Bool(true)
+                } else if unknown {
+                    Value::Null
+                } else {
+                    Value::Bool(false)
+                }
+            }
+            Node::Case { arms, otherwise } => {
+                for (when, then) in arms {
+                    if matches!(when.eval(env, locals)?, Value::Bool(true)) {
+                        return then.eval(env, locals);
+                    }
+                }
+                return otherwise.eval(env, locals);
+            }
+            Node::Coalesce(nodes) => {
+                for node in nodes {
+                    let value = node.eval(env, locals)?;
+                    if !value.is_null() {
+                        return Ok(value);
+                    }
+                }
+                Value::Null
+            }
+            Node::NullIf { of, left, right, by } => {
+                let (a, b) = (left.eval(env, locals)?, right.eval(env, locals)?);
+                if !a.is_null() && !b.is_null() && by.order(&a, &b).is_eq() {
+                    return Ok(Value::Null);
+                }
+                return of.eval(env, locals);
+            }
+            Node::Cast(node) => {
+                let value = node.of.eval(env, locals)?;
+                match cast::cast(value, &node.from, &node.to) {
+                    Err(_) if node.or_null => Value::Null,
+                    result => return result,
+                }
+            }
+            Node::Field(of, i) => match of.eval(env, locals)? {
+                Value::Struct(values) => values.get(*i).cloned().unwrap_or_default(),
+                _ => Value::Null,
+            },
+            Node::List(items) => Value::List(Arc::new(eval_all(items, env, locals)?)),
+            Node::Struct(items) => Value::Struct(Arc::new(eval_all(items, env, locals)?)),
+            Node::Call { run, args, strict } => return call(run, args, *strict, env, locals),
+            Node::Each { each, list, body, first_local, with_index } => {
+                let Value::List(items) = list.eval(env, locals)? else { return Ok(Value::Null) };
+                locals.truncate(*first_local);
+                return over_list(*each, &items, body, *first_local, *with_index, env, locals);
+            }
+            Node::Update { update, args } => {
+                let Some((of, rest)) = args.split_first() else { return Ok(Value::Null) };
+                let current = of.eval(env, locals)?;
+                let rest = eval_all(rest, env, locals)?;
+                check_update(*update, &current, &rest)?;
+                return Ok(apply_update(*update, current, rest));
+            }
+        })
+    }
+}
+
+fn eval_all<E: Env>(nodes: &[Node], env: &E, locals: &mut Vec<Value>) -> Result<Vec<Value>, EvalError> {
+    nodes.iter().map(|node| node.eval(env, locals)).collect()
+}
+
+/// Up to three arguments stay on the stack.
+fn call<E: Env>(run: &Run, args: &[Node], strict: bool, env: &E, locals: &mut Vec<Value>) -> Outcome {
+    let mut few = [Value::Null, Value::Null, Value::Null];
+    let many;
+    let values: &[Value] = if args.len() <= few.len() {
+        for (value, arg) in few.iter_mut().zip(args) {
+            *value = arg.eval(env, locals)?;
+        }
+        &few[..args.len()]
+    } else {
+        many = eval_all(args, env, locals)?;
+        &many
+    };
+    if strict && values.iter().any(Value::is_null) {
+        return Ok(Value::Null);
+    }
+    run.call(values)
+}
+
+fn over_list<E: Env>(
+    each: Each,
+    items: &[Value],
+    body: &Node,
+    first_local: usize,
+    with_index: bool,
+    env: &E,
+    locals: &mut Vec<Value>,
+) -> Outcome {
+    let run = |values: &[Value], locals: &mut Vec<Value>| {
+        locals.truncate(first_local);
+        locals.resize(first_local, Value::Null);
+        locals.extend_from_slice(values);
+        let result = body.eval(env, locals);
+        locals.truncate(first_local);
+        result
+    };
+    let mut out = Vec::new();
+    match each {
+        Each::Transform | Each::Filter => {
+            for (i, item) in items.iter().enumerate() {
+                let value = if with_index {
+                    run(&[item.clone(), Value::Int(i as i128 + 1)], locals)?
+                } else {
+                    run(std::slice::from_ref(item), locals)?
+                };
+                match each {
+                    Each::Transform => out.push(value),
+                    _ if matches!(value, Value::Bool(true)) => out.push(item.clone()),
+                    _ => {}
+                }
+            }
+            Ok(Value::List(Arc::new(out)))
+        }
+        Each::Reduce => {
+            let Some((first, rest)) = items.split_first() else {
+                return Err(EvalError("list_reduce wants a list with at least one element".into()));
+            };
+            let mut total = first.clone();
+            for (i, item) in rest.iter().enumerate() {
+                total = if with_index {
+                    run(&[total, item.clone(), Value::Int(i as i128 + 2)], locals)?
+                } else {
+                    run(&[total, item.clone()], locals)?
+                };
+            }
+            Ok(total)
+        }
+    }
+}
+
+/// What an update would fail of, before anything is changed.
+pub fn check_update(update: Update, current: &Value, args: &[Value]) -> Result<(), EvalError> {
+    if update == Update::MapPut && !current.is_null() && args.first().is_none_or(Value::is_null) {
+        return Err(EvalError("map_put: a map's key cannot be NULL".into()));
+    }
+    Ok(())
+}
+
+/// Applies a checked update; copies only what is shared.
+pub fn apply_update(update: Update, current: Value, args: Vec<Value>) -> Value {
+    let mut args = args.into_iter();
+    let first = args.next().unwrap_or_default();
+    match (update, current) {
+        (Update::MapPut, Value::Map(mut entries)) => {
+            Arc::make_mut(&mut entries).insert(first, args.next().unwrap_or_default());
+            Value::Map(entries)
+        }
+        (Update::MapRemove, Value::Map(mut entries)) => {
+            if entries.contains_key(&first) {
+                Arc::make_mut(&mut entries).shift_remove(&first);
+            }
+            Value::Map(entries)
+        }
+        (Update::ListAppend, Value::List(mut items)) => {
+            Arc::make_mut(&mut items).push(first);
+            Value::List(items)
+        }
+        (Update::ListAppend, Value::Null) => Value::List(Arc::new(vec![first])),
+        (_, current) => current,
+    }
+}
+
+impl Node {
+    /// Calls `visit` on every node below this one, one level down.
+    pub fn children<'a>(&'a self, visit: &mut dyn FnMut(&'a Node)) {
+        match self {
+            Node::Const(_) | Node::Slot(_) | Node::Local(_) => {}
+            Node::Whole(node) => [&node.left, &node.right].into_iter().for_each(visit),
+            Node::Double(node) | Node::Float(node) => [&node.left, &node.right].into_iter().for_each(visit),
+            Node::Compare(node) => [&node.left, &node.right].into_iter().for_each(visit),
+            Node::Distinct { left, right, .. } | Node::And { left, right, .. } | Node::Or { left, right, .. } => {
+                visit(left);
+                visit(right);
+            }
+            Node::Not(of) | Node::IsNull { of, .. } | Node::IsBool { of, .. } | Node::Field(of, _) => visit(of),
+            Node::In { of, among, .. } => {
+                visit(of);
+                among.iter().for_each(visit);
+            }
+            Node::Case { arms, otherwise } => {
+                for (when, then) in arms {
+                    visit(when);
+                    visit(then);
+                }
+                visit(otherwise);
+            }
+            Node::Coalesce(nodes) | Node::List(nodes) | Node::Struct(nodes) => nodes.iter().for_each(visit),
+            Node::NullIf { of, left, right, .. } => {
+                visit(of);
+                visit(left);
+                visit(right);
+            }
+            Node::Cast(node) => visit(&node.of),
+            Node::Call { args, .. } | Node::Update { args, .. } => args.iter().for_each(visit),
+            Node::Each { list, body, .. } => {
+                visit(list);
+                visit(body);
+            }
+        }
+    }
+
+    /// True where nothing outside the expression is read: its value is the same for every row.
+    fn is_constant(&self) -> bool {
+        fn closed(node: &Node, locals_from: usize) -> bool {
+            match node {
+                Node::Slot(_) => false,
+                Node::Local(i) => *i >= locals_from,
+                Node::Each { list, body, first_local, .. } => closed(list, locals_from) && closed(body, locals_from.min(*first_local)),
+                _ => {
+                    let mut all = true;
+                    node.children(&mut |child| all = all && closed(child, locals_from));
+                    all
+                }
+            }
+        }
+        closed(self, usize::MAX)
+    }
+
+    /// Evaluates what is constant. What fails stays as it is and fails where it is reached, as in DuckDB.
+    pub fn fold(self) -> Node {
+        let mut shallow = !matches!(self, Node::Const(_));
+        // Children are folded already: if one is no constant and no lambda's body, neither is this node.
+        if !matches!(self, Node::Each { .. }) {
+            self.children(&mut |child| shallow = shallow && matches!(child, Node::Const(_)));
+        }
+        if shallow && self.is_constant() {
+            if let Ok(value) = self.eval(&NoEnv, &mut Vec::new()) {
+                return Node::Const(value);
+            }
+        }
+        match self {
+            // A constant side decides without the other, even where the other would fail (as DuckDB's optimizer does).
+            Node::And { left, right, .. } if is_bool(&left, false) || is_bool(&right, false) => Node::Const(Value::Bool(false)),
+            Node::Or { left, right, .. } if is_bool(&left, true) || is_bool(&right, true) => Node::Const(Value::Bool(true)),
+            node => node,
+        }
+    }
+
+    /// False only where evaluation certainly succeeds.
+    pub fn can_fail(&self) -> bool {
+        let own = match self {
+            Node::Whole(node) => !matches!(node.operation, Operation::Modulo),
+            Node::Cast(node) => !node.or_null,
+            Node::Call { .. } | Node::Update { .. } | Node::Each { .. } => true,
+            _ => false,
+        };
+        let mut any = own;
+        self.children(&mut |child| any = any || child.can_fail());
+        any
+    }
+}
+
+fn is_bool(node: &Node, wanted: bool) -> bool {
+    matches!(node, Node::Const(Value::Bool(b)) if *b == wanted)
+}
+
+/// Helpers for functions over intervals and dates that several modules need.
+pub fn date_out_of_range() -> EvalError {
+    EvalError("the date or timestamp is out of range".into())
+}
+
+pub fn interval_out_of_range() -> EvalError {
+    EvalError("the interval is out of range".into())
+}
+
+pub fn add_interval(timestamp: i64, interval: Interval) -> Outcome {
+    datetime::add_to_timestamp(timestamp, interval).map(Value::Timestamp).ok_or_else(date_out_of_range)
+}
+
+/// A map of entries whose keys are checked: no NULL, no duplicate.
+pub fn map_of(entries: impl Iterator<Item = (Value, Value)>) -> Outcome {
+    let mut out = MapEntries::default();
+    for (key, value) in entries {
+        if key.is_null() {
+            return Err(EvalError("a map's key cannot be NULL".into()));
+        }
+        if out.insert(key, value).is_some() {
+            return Err(EvalError("a map's keys must be unique".into()));
+        }
+    }
+    Ok(Value::Map(Arc::new(out)))
+}

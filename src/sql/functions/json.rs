@@ -1,0 +1,2 @@
+use super::Function;
+pub const TABLE: &[Function] = &[];
