@@ -11,11 +11,16 @@ use super::patterns::{TypePattern, is_identifier};
 use super::toml_walk::{Entry, Table, Text};
 use super::{RowsTable, Source, StateColumn, StreamPattern};
 
+/// Names of the sources in the file's order, also of those that are wrong in themselves.
+type SourceNames<'a> = [&'a str];
+
 /// An aggregate before its rules are typed.
 #[derive(Debug, Clone)]
 pub(crate) struct AggregateDef {
     pub name: String,
     pub place: Place,
+    /// Something is wrong with it, so its expressions would only repeat that.
+    pub broken: bool,
     pub sources: Vec<usize>,
     pub stream: Option<(StreamPattern, Place)>,
     /// The key columns behind the stream's placeholders.
@@ -109,7 +114,7 @@ impl AggregateDef {
         canon.add("language", LANGUAGE);
         canon.add("name", &self.name);
         for source in &self.sources {
-            canon.add("source", &sources[*source].fingerprint);
+            canon.add("source", sources.get(*source).map_or("", |source| &source.fingerprint));
         }
         if let Some((pattern, _)) = &self.stream {
             canon.add("stream", &pattern.text);
@@ -188,11 +193,12 @@ pub(crate) fn check_name(what: &str, name: &str, place: &Place, found: &mut Vec<
     }
 }
 
-pub(crate) fn read_all(root: &Table, sources: &[Source], found: &mut Vec<Diagnostic>) -> Vec<AggregateDef> {
+pub(crate) fn read_all(root: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> Vec<AggregateDef> {
     root.entries_of("aggregate").iter().filter_map(|entry| Some(read(entry, entry.node.as_table()?, sources, found))).collect()
 }
 
-fn read(entry: &Entry, table: &Table, sources: &[Source], found: &mut Vec<Diagnostic>) -> AggregateDef {
+fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> AggregateDef {
+    let errors = found.len();
     let name = entry.key.clone();
     check_name("an aggregate", &name, &entry.key_place, found);
     if let Some(replica) = table.entry("replica_of") {
@@ -214,6 +220,7 @@ fn read(entry: &Entry, table: &Table, sources: &[Source], found: &mut Vec<Diagno
         on: Vec::new(),
         after: Vec::new(),
         place: entry.key_place.clone(),
+        broken: false,
         name,
     };
     if let Some(text) = table.text("stream") {
@@ -225,10 +232,11 @@ fn read(entry: &Entry, table: &Table, sources: &[Source], found: &mut Vec<Diagno
     read_key_columns(&mut def, table, found);
     read_state(&mut def, table, found);
     read_rules(&mut def, table, found);
+    def.broken = found.len() > errors || has_unknown_key(table);
     def
 }
 
-fn read_sources(name: &str, entry: &Entry, table: &Table, sources: &[Source], found: &mut Vec<Diagnostic>) -> Vec<usize> {
+fn read_sources(name: &str, entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> Vec<usize> {
     if let Some(order_by) = table.entry("order_by") {
         found.push(Diagnostic::not_built(
             "`order_by`",
@@ -239,12 +247,11 @@ fn read_sources(name: &str, entry: &Entry, table: &Table, sources: &[Source], fo
     let texts = table.texts("source");
     if texts.is_empty() && table.get("source").is_none() {
         if sources.len() != 1 {
-            let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
             let mut diagnostic = Diagnostic::new(format!("the aggregate `{name}` has no source"), &entry.key_place);
-            diagnostic = if names.is_empty() {
+            diagnostic = if sources.is_empty() {
                 diagnostic.help("add one: [source.<name>] with `files`")
             } else {
-                diagnostic.help(format!("say which: `source = {:?}`", names[0]))
+                diagnostic.help(format!("say which: `source = {:?}`", sources[0]))
             };
             found.push(diagnostic);
             return Vec::new();
@@ -253,14 +260,14 @@ fn read_sources(name: &str, entry: &Entry, table: &Table, sources: &[Source], fo
     }
     let mut out = Vec::new();
     for text in &texts {
-        match sources.iter().position(|source| source.name == text.value) {
+        match sources.iter().position(|source| *source == text.value) {
             Some(index) if out.contains(&index) => {
                 found.push(Diagnostic::new(format!("the source `{}` stands here twice", text.value), &text.place))
             }
             Some(index) => out.push(index),
             None => {
                 let mut diagnostic = Diagnostic::new(format!("no source `{}`", text.value), &text.place);
-                if let Some(near) = nearest(&text.value, sources.iter().map(|source| source.name.as_str())) {
+                if let Some(near) = nearest(&text.value, sources.iter().copied()) {
                     diagnostic = diagnostic.label(format!("did you mean `{near}`?"));
                 }
                 found.push(diagnostic);
@@ -294,6 +301,10 @@ fn read_key(table: &Table, found: &mut Vec<Diagnostic>) -> Vec<KeyDef> {
     key
 }
 
+fn has_unknown_key(table: &Table) -> bool {
+    table.entries.iter().any(|entry| keys::AGGREGATE.get(&entry.key).is_none())
+}
+
 /// Key columns: the placeholders, then `key`; without either, those of the first rule that has its own.
 fn read_key_columns(def: &mut AggregateDef, table: &Table, found: &mut Vec<Diagnostic>) {
     let mut columns: Vec<(String, Place)> = Vec::new();
@@ -314,6 +325,8 @@ fn read_key_columns(def: &mut AggregateDef, table: &Table, found: &mut Vec<Diagn
         let own = rule_tables(table).into_iter().find_map(|rule| rule.table.get("key").map(|_| read_key(rule.table, &mut Vec::new())));
         match own {
             Some(key) => columns.extend(key.into_iter().map(|key| (key.name, key.name_place))),
+            // The unknown key may be the one that is missing.
+            None if has_unknown_key(table) => {}
             None => found.push(
                 Diagnostic::new(format!("the aggregate `{}` has neither `stream` nor `key`", def.name), &def.place)
                     .help("a fold over one stream per row: `stream = \"order-{order_id}\"`")
@@ -348,6 +361,7 @@ fn check_column_name(what: &str, name: &str, place: &Place, found: &mut Vec<Diag
 
 fn read_state(def: &mut AggregateDef, table: &Table, found: &mut Vec<Diagnostic>) {
     let Some(state) = table.table("state") else { return };
+    let errors = found.len();
     for column in read_columns(state, found) {
         check_column_name("state", &column.name, column.key_place, found);
         if def.key_column(&column.name).is_some() {
@@ -366,6 +380,7 @@ fn read_state(def: &mut AggregateDef, table: &Table, found: &mut Vec<Diagnostic>
         }
         def.state.push(StateColumn { name: column.name, ty: column.def.ty, default: column.def.default.unwrap_or(Value::Null) });
     }
+    def.broken |= found.len() > errors;
 }
 
 fn read_rows(aggregate: &str, table: &Table, found: &mut Vec<Diagnostic>) -> Vec<RowsTable> {
@@ -536,6 +551,8 @@ fn read_set(def: &AggregateDef, table: &Table, label: &str, found: &mut Vec<Diag
             }
             None => out.push((column, text)),
         },
+        // The column may be there, but wrong.
+        None if def.broken && keys::RULE.get(name).is_none() => {}
         None => found.push(no_state_column(def, name, place, label)),
     };
     for text in table.texts("take") {

@@ -9,6 +9,8 @@ use super::toml_walk::{Table, Text};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Contracts {
+    /// Some field is wrong, so expressions over payloads would only repeat that.
+    pub broken: bool,
     entries: Vec<Contract>,
 }
 
@@ -29,6 +31,7 @@ pub(crate) struct ContractField {
 
 impl Contracts {
     pub fn read(root: &Table, found: &mut Vec<Diagnostic>) -> Contracts {
+        let errors = found.len();
         let entries = root
             .entries_of("event")
             .iter()
@@ -51,7 +54,7 @@ impl Contracts {
                 Contract { pattern: TypePattern::parse(&entry.key), fields }
             })
             .collect();
-        Contracts { entries }
+        Contracts { broken: found.len() > errors, entries }
     }
 
     /// The fields of a concrete type: its own contract's, then what patterns add.

@@ -86,19 +86,20 @@ impl Walk<'_> {
             return;
         }
         // Under [aggregate.x.state], a rule's `set.total = "…"` looks like a column `set` that is a table.
-        if matches!(shape, Shape::Column) && !matches!(entry.node.kind, NodeKind::Text(_)) {
-            if let Some(home) = self.home_of_rule_key(&entry.key) {
-                let what = match entry.node.as_table().and_then(|table| table.entries.first()) {
-                    Some(inner) => format!("{}.{}", entry.key, inner.key),
-                    None => entry.key.clone(),
-                };
-                self.found.push(
-                    Diagnostic::new(format!("`{what}` is no column of {}", self.title()), &entry.key_place)
-                        .label("this belongs to a rule")
-                        .help(format!("write it under {home}")),
-                );
-                return;
-            }
+        if matches!(shape, Shape::Column)
+            && !matches!(entry.node.kind, NodeKind::Text(_))
+            && let Some(home) = self.home_of_rule_key(&entry.key)
+        {
+            let what = match entry.node.as_table().and_then(|table| table.entries.first()) {
+                Some(inner) => format!("{}.{}", entry.key, inner.key),
+                None => entry.key.clone(),
+            };
+            self.found.push(
+                Diagnostic::new(format!("`{what}` is no column of {}", self.title()), &entry.key_place)
+                    .label("this belongs to a rule")
+                    .help(format!("write it under {home}")),
+            );
+            return;
         }
         self.within(entry, shape);
     }

@@ -81,11 +81,12 @@ impl Loader {
             );
         }
         let contracts = Contracts::read(table, found);
-        let mut defs = aggregates::read_all(table, &sources, found);
+        let source_names: Vec<&str> = table.entries_of("source").iter().map(|entry| entry.key.as_str()).collect();
+        let mut defs = aggregates::read_all(table, &source_names, found);
         read_models::check_names(table, found);
         let tables = read_models::read_tables(table, root, found);
         let known_types = known_types(&contracts, &defs);
-        for def in &mut defs {
+        for def in defs.iter_mut().filter(|def| !def.broken && !contracts.broken) {
             infer_key_types(def, &contracts, &known_types, found);
         }
         let written = {
@@ -100,7 +101,7 @@ impl Loader {
             aggregates: defs.iter().map(|def| (def.name.as_str(), columns_of(def))).collect(),
             read_models: table.entries_of("read_model").iter().map(|entry| entry.key.as_str()).collect(),
         };
-        let tests = read_tests(table, &sources, &known, &self.files, found);
+        let tests = read_tests(table, &source_names, &known, &self.files, found);
         let schedules = read_schedules(table, &known, found);
         warnings::overlapping_streams(&defs, &mut self.warnings);
 
@@ -198,6 +199,9 @@ fn infer_key_types(def: &mut AggregateDef, contracts: &Contracts, known_types: &
 
 /// Compiles every rule for every type that the file knows, so that its errors show now.
 fn compile_known_types(definitions: &Definitions, known_types: &[KnownType], event_tables: &[EventTable], found: &mut Vec<Diagnostic>) {
+    if definitions.contracts.broken {
+        return;
+    }
     let mut places: HashSet<Place> = HashSet::new();
     for known in known_types {
         let mut errors = Vec::new();
@@ -205,7 +209,6 @@ fn compile_known_types(definitions: &Definitions, known_types: &[KnownType], eve
         // One expression is typed for several types: its first error is enough.
         found.extend(errors.into_iter().filter(|error| places.insert(error.place.clone())));
     }
-    // Rules without a type to try them on (`before` where nothing is handled) have nothing to say.
 }
 
 fn event_tables<'a>(models: impl Iterator<Item = &'a ReadModel>, contracts: &Contracts, sources: &[Source]) -> Vec<EventTable> {

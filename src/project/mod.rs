@@ -372,10 +372,13 @@ pub struct Test {
     pub name: String,
     pub given: Vec<Given>,
     /// Per aggregate or read model: rows, each with some columns as text (None: NULL), in the file's order.
-    pub then: Vec<(String, Vec<BTreeMap<String, Option<String>>>)>,
+    pub then: Vec<(String, TestRows)>,
     /// file:line
     pub place: String,
 }
+
+/// Rows that a test expects: some columns each.
+pub type TestRows = Vec<BTreeMap<String, Option<String>>>;
 
 /// One given event of a test, as the envelope would have read it.
 pub struct Given {

@@ -22,10 +22,13 @@ pub(crate) struct Definitions {
     pub aggregates: Vec<AggregateDef>,
 }
 
+/// By source and type; `None` where nothing takes the type.
+type Cache = HashMap<(usize, String), Option<Arc<TypePlan>>>;
+
 #[derive(Default)]
 pub struct Plans {
     pub(crate) definitions: Definitions,
-    cache: RwLock<HashMap<(usize, String), Option<Arc<TypePlan>>>>,
+    cache: RwLock<Cache>,
 }
 
 impl Plans {
@@ -69,7 +72,7 @@ impl Definitions {
             .aggregates
             .iter()
             .enumerate()
-            .filter(|(_, def)| source.is_none_or(|source| def.sources.contains(&source)))
+            .filter(|(_, def)| !def.broken && source.is_none_or(|source| def.sources.contains(&source)))
             .filter_map(|(index, def)| compile_aggregate(index, def, event_type, &mut names, found))
             .collect();
         let event_table = event_tables.iter().position(|table| table.event_type == event_type).map(|table| {

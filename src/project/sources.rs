@@ -9,7 +9,7 @@ use super::diagnostics::{Diagnostic, Place};
 use super::fingerprint::{Canon, LANGUAGE};
 use super::patterns::is_identifier;
 use super::scope::{compile, condition};
-use super::toml_walk::{Entry, Table, Text};
+use super::toml_walk::{Entry, NodeKind, Table, Text};
 use super::{Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Payload, Source};
 
 pub(crate) fn read_all(root: &Table, folder: &Path, found: &mut Vec<Diagnostic>) -> Vec<Source> {
@@ -20,7 +20,7 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     check_name("a source", &entry.key, &entry.key_place, found);
     check_built(table, found);
     let files = table.texts("files");
-    if files.is_empty() {
+    if table.get("files").is_none_or(|node| matches!(&node.kind, NodeKind::Array(items) if items.is_empty())) {
         found.push(
             Diagnostic::new(format!("the source `{}` has no files", entry.key), &entry.key_place)
                 .help("name them: `files = [\"events/*.ndjson\"]`"),

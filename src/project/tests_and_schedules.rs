@@ -1,11 +1,9 @@
 //! `[[test]]` and `[schedule.<name>]`.
 
-use std::collections::BTreeMap;
-
 use super::aggregates::check_name;
 use super::diagnostics::{Diagnostic, Files, Place, nearest};
 use super::toml_walk::{Node, NodeKind, Table, Text};
-use super::{Given, Schedule, Source, Test};
+use super::{Given, Schedule, Test, TestRows};
 
 /// Names of the tables that a test or schedule may name, with their columns where they are known.
 pub(crate) struct Known<'a> {
@@ -16,7 +14,7 @@ pub(crate) struct Known<'a> {
 /// The columns that every aggregate's table has.
 const OWN_COLUMNS: [&str; 5] = ["_events", "_version", "_position", "_last_event_at", "_first_event_at"];
 
-pub(crate) fn read_tests(root: &Table, sources: &[Source], known: &Known<'_>, files: &Files, found: &mut Vec<Diagnostic>) -> Vec<Test> {
+pub(crate) fn read_tests(root: &Table, sources: &[&str], known: &Known<'_>, files: &Files, found: &mut Vec<Diagnostic>) -> Vec<Test> {
     let mut tests: Vec<Test> = Vec::new();
     for (place, table) in root.tables("test") {
         let name = match table.text("name") {
@@ -36,7 +34,7 @@ pub(crate) fn read_tests(root: &Table, sources: &[Source], known: &Known<'_>, fi
     tests
 }
 
-fn read_given(place: &Place, event: &Table, sources: &[Source], found: &mut Vec<Diagnostic>) -> Option<Given> {
+fn read_given(place: &Place, event: &Table, sources: &[&str], found: &mut Vec<Diagnostic>) -> Option<Given> {
     let mut text = |key: &str| {
         let text = event.text(key);
         if text.is_none() && event.get(key).is_none() {
@@ -63,15 +61,15 @@ fn read_given(place: &Place, event: &Table, sources: &[Source], found: &mut Vec<
     })
 }
 
-fn find_source(text: &Text, sources: &[Source], found: &mut Vec<Diagnostic>) -> Option<usize> {
-    let index = sources.iter().position(|source| source.name == text.value);
+fn find_source(text: &Text, sources: &[&str], found: &mut Vec<Diagnostic>) -> Option<usize> {
+    let index = sources.iter().position(|source| *source == text.value);
     if index.is_none() {
         found.push(Diagnostic::new(format!("no source `{}`", text.value), &text.place));
     }
     index
 }
 
-fn read_then(table: &Table, known: &Known<'_>, found: &mut Vec<Diagnostic>) -> Vec<(String, Vec<BTreeMap<String, Option<String>>>)> {
+fn read_then(table: &Table, known: &Known<'_>, found: &mut Vec<Diagnostic>) -> Vec<(String, TestRows)> {
     let mut out = Vec::new();
     for entry in table.entries_of("then") {
         let aggregate = known.aggregates.iter().find(|(name, _)| name.eq_ignore_ascii_case(&entry.key));

@@ -1,0 +1,152 @@
+//! What the project file's errors look like, as whole screens.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use foldline::project::{Project, load_text};
+
+const ENV_HOME: &str = "/data";
+
+fn load(text: &str) -> Result<Project, String> {
+    let env = |name: &str| (name == "EXPORTS").then(|| ENV_HOME.to_string());
+    load_text(text, Path::new("foldline.toml"), Path::new("/project"), &BTreeMap::new(), &env)
+        .map_err(|errors| errors.iter().map(|error| error.render(false)).collect::<Vec<_>>().join("\n"))
+}
+
+fn errors(text: &str) -> String {
+    match load(text) {
+        Ok(_) => "no error".to_string(),
+        Err(errors) => errors,
+    }
+}
+
+/// A small good project; tests change a line of it.
+const SHOP: &str = r#"
+[source.shop]
+files = ["events/*.ndjson"]
+
+[event.OrderPlaced]
+customer_id = "VARCHAR NOT NULL"
+
+[event.ItemAdded]
+sku   = "VARCHAR NOT NULL"
+qty   = "INTEGER NOT NULL"
+price = "DECIMAL(10,2) NOT NULL"
+
+[aggregate.order]
+stream = "order-{order_id}"
+[aggregate.order.state]
+status = "VARCHAR DEFAULT 'new'"
+total  = "DECIMAL(18,2) DEFAULT 0"
+[aggregate.order.on.OrderPlaced]
+set.status = "'placed'"
+[aggregate.order.on.ItemAdded]
+set.total = "total + data.qty * data.price"
+
+[read_model.summary]
+sql = "SELECT * FROM \"order\""
+[[read_model.summary.to]]
+parquet = "out/summary.parquet"
+"#;
+
+fn changed(from: &str, to: &str) -> String {
+    assert!(SHOP.contains(from), "the shop has no line {from:?}");
+    SHOP.replace(from, to)
+}
+
+fn screen(from: &str, to: &str) -> String {
+    errors(&changed(from, to))
+}
+
+#[test]
+fn a_good_project_loads() {
+    assert_eq!(errors(SHOP), "no error");
+}
+
+#[test]
+fn an_unknown_key_gets_a_suggestion() {
+    insta::assert_snapshot!(screen("stream = \"order-{order_id}\"", "steam = \"order-{order_id}\""));
+}
+
+#[test]
+fn a_wrong_type_says_what_was_found_and_expected() {
+    insta::assert_snapshot!(screen("files = [\"events/*.ndjson\"]", "files = 7\nfirst_version = \"1\"\non_gap = \"fall\""));
+}
+
+#[test]
+fn an_unknown_column_gets_the_nearest_one() {
+    insta::assert_snapshot!(screen("total + data.qty", "totl + data.qty"));
+}
+
+#[test]
+fn an_unknown_function_gets_a_suggestion() {
+    insta::assert_snapshot!(screen("\"'placed'\"", "\"uper('placed')\""));
+}
+
+#[test]
+fn an_undeclared_payload_field_names_the_remedies() {
+    insta::assert_snapshot!(screen("data.qty * data.price", "data.quantity * data.price + data.tax"));
+}
+
+#[test]
+fn a_string_in_double_quotes_is_recognized() {
+    insta::assert_snapshot!(screen("set.status = \"'placed'\"", "set.status = '\"placed\"'"));
+}
+
+#[test]
+fn an_error_inside_of_a_multi_line_string_points_at_its_characters() {
+    insta::assert_snapshot!(screen("\"total + data.qty * data.price\"", "\"\"\"\n  total\n  + data.qty * prise\n\"\"\""));
+}
+
+#[test]
+fn a_key_that_slid_into_another_table_is_told_where_it_belongs() {
+    let under_state =
+        screen("total  = \"DECIMAL(18,2) DEFAULT 0\"", "total  = \"DECIMAL(18,2) DEFAULT 0\"\nset.total = \"0\"\nsource = \"shop\"");
+    let under_envelope = screen("[event.OrderPlaced]", "[source.shop.envelope]\nstream = \"key\"\non_gap = \"fail\"\n[event.OrderPlaced]");
+    let into_set = screen("set.status = \"'placed'\"", "[aggregate.order.on.OrderPlaced.set]\nstatus = \"'placed'\"\nwhen = \"true\"");
+    insta::assert_snapshot!([under_state, under_envelope, into_set].join("\n"));
+}
+
+#[test]
+fn a_variable_without_a_value_is_shown_in_its_string() {
+    insta::assert_snapshot!(screen("events/*.ndjson", "${EXPORTS}/${DAY}/${HOUR:-00}/*.ndjson"));
+}
+
+#[test]
+fn read_models_that_read_each_other_are_shown_with_the_way_round() {
+    let more = "[read_model.a]\nsql = \"SELECT * FROM b\"\n[read_model.b]\nsql = \"SELECT * FROM c JOIN summary USING (order_id)\"\n[read_model.c]\nsql = \"\"\"\nSELECT *\nFROM a\n\"\"\"\n";
+    insta::assert_snapshot!(errors(&format!("{SHOP}{more}")));
+}
+
+#[test]
+fn the_clock_chance_and_files_in_sql_are_errors() {
+    let more = "[read_model.a]\nsql = \"SELECT now(), random() FROM summary\"\n[read_model.b]\nsql = \"SELECT * FROM 'x.csv'\"\n[read_model.c]\nsql = \"DELETE FROM summary\"\n";
+    insta::assert_snapshot!(errors(&format!("{SHOP}{more}")));
+}
+
+#[test]
+fn a_bad_stream_pattern_says_why() {
+    insta::assert_snapshot!(screen("order-{order_id}", "order-{order id}"));
+}
+
+#[test]
+fn features_that_are_not_built_say_so_and_what_works() {
+    let more = "preset = \"debezium\"\non_gap = \"wait\"\norder = \"time\"\n";
+    insta::assert_snapshot!(screen("files = [\"events/*.ndjson\"]\n", &format!("files = [\"events/*.csv.gz\"]\n{more}")));
+}
+
+#[test]
+fn an_unknown_table_in_sql_gets_the_nearest_one() {
+    insta::assert_snapshot!(screen("FROM \\\"order\\\"", "FROM orders JOIN events.ItemAded USING (order_id)"));
+}
+
+#[test]
+fn toml_that_cannot_be_parsed_is_shown() {
+    insta::assert_snapshot!(errors("[source.shop\nfiles = [\"a\"]\nfiles = 1"));
+}
+
+#[test]
+fn two_targets_cannot_share_a_path() {
+    let more = "partition_by = [\"status\"]\n[[read_model.summary.to]]\nparquet = \"./out/summary.parquet\"\n";
+    insta::assert_snapshot!(errors(&format!("{SHOP}{more}")));
+}
