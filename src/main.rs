@@ -1,3 +1,7 @@
 //! The binary: parse, run, print, exit.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foldline::cli::main()
+}

@@ -1,1 +1,259 @@
 //! The command line: one verb per file; nothing else knows clap.
+
+mod check;
+mod context;
+mod path;
+mod plan;
+mod run;
+mod status;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::{Error, Kind, Result};
+use crate::report::ColorChoice;
+use context::Context;
+
+/// Rebuild read models from exported event logs.
+#[derive(Parser)]
+#[command(name = "foldline", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  foldline check                     is the project sound? (touches no data)
+  foldline run                       read what is new, publish what changed
+  foldline rebuild -s order_summary  replay everything, publish one read model
+  foldline run --json | jq .events   the report, for a machine
+
+Exit codes:
+  0 done   2 usage   10 history changed   13 a test or verify found a difference   14 a check failed
+  65 bad data   66 no input   70 internal   74 I/O   75 locked by another run   78 bad project file";
+
+#[derive(Args)]
+struct Global {
+    /// The project file, or its folder
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "foldline.toml", env = "FOLDLINE_PROJECT")]
+    project: PathBuf,
+    /// Fills ${NAME} in the project file; may be given more than once
+    #[arg(long = "var", global = true, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    variables: Vec<(String, String)>,
+    /// Threads to work with [default: the machine's]
+    #[arg(long, global = true, value_name = "N", env = "FOLDLINE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Memory to work with, such as 4GB or 512MiB [default: half of the machine's]
+    #[arg(long, global = true, value_name = "SIZE", env = "FOLDLINE_MEMORY", value_parser = parse_size)]
+    memory: Option<u64>,
+    /// Print the result as one JSON object on stdout
+    #[arg(long, global = true, env = "FOLDLINE_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, global = true, env = "FOLDLINE_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
+    quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, env = "FOLDLINE_VERBOSE", value_parser = clap::builder::FalseyValueParser::new())]
+    verbose: bool,
+    /// When to use colors: auto, always, never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", env = "FOLDLINE_COLOR", value_parser = parse_color)]
+    color: ColorChoice,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Compile the project, touch no data
+    Check,
+    /// Run the [[test]] blocks of the project
+    Test {
+        /// Only tests whose name contains this
+        name: Option<String>,
+    },
+    /// Say what a run would read, replay and write
+    Plan,
+    /// Catch up from the last snapshot, publish
+    Run(RunArgs),
+    /// Replay from zero, publish
+    Rebuild(RunArgs),
+    /// Generations, checkpoint, lag, what is stale
+    Status,
+    /// Print where the current generation of a read model lies, links resolved
+    Path {
+        #[arg(required_unless_present = "all")]
+        read_model: Option<String>,
+        /// Every target of one generation
+        #[arg(long)]
+        all: bool,
+    },
+    #[command(flatten)]
+    Later(Later),
+}
+
+/// Verbs of the fixed command line that are not built yet: they say so.
+#[derive(Subcommand)]
+enum Later {
+    #[command(hide = true)]
+    Init(Rest),
+    #[command(hide = true)]
+    Verify(Rest),
+    #[command(hide = true)]
+    Diff(Rest),
+    #[command(hide = true)]
+    Inspect(Rest),
+    #[command(hide = true)]
+    History(Rest),
+    #[command(hide = true)]
+    Rollback(Rest),
+    #[command(hide = true)]
+    Quarantine(Rest),
+    #[command(hide = true)]
+    Schedule(Rest),
+    #[command(hide = true)]
+    Docs(Rest),
+}
+
+#[derive(Args)]
+struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Publish only this read model; may be given more than once
+    #[arg(short, long, value_name = "NAME")]
+    select: Vec<String>,
+    /// Wait so long for another run to end, such as 30s or 5m
+    #[arg(long, value_name = "DURATION", env = "FOLDLINE_WAIT", value_parser = parse_duration)]
+    wait: Option<Duration>,
+    #[arg(long, hide = true, value_name = "TIME|POSITION")]
+    as_of: Option<String>,
+    #[arg(long, hide = true, value_name = "DIR")]
+    target_dir: Option<PathBuf>,
+}
+
+/// Parses the arguments, runs the verb, prints what went wrong, and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // help and version are no errors; a reader who went away is none either
+            let _ = e.print();
+            return ExitCode::from(e.exit_code().clamp(0, 255) as u8);
+        }
+    };
+    let context = Context::new(&cli.global);
+    let result = match cli.verb {
+        Verb::Check => check::check(&context),
+        Verb::Test { name } => test::test(&context, name.as_deref()),
+        Verb::Plan => plan::plan(&context),
+        Verb::Run(args) => run::run(&context, args, false),
+        Verb::Rebuild(args) => run::run(&context, args, true),
+        Verb::Status => status::status(&context),
+        Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
+        Verb::Later(later) => Err(not_built(&later)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(errors) => {
+            let code = errors.first().map_or(Kind::Internal, |e| e.kind).exit_code();
+            context.print_errors(&errors);
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// What verbs give: nothing, or every error that there is to say; the first one decides the exit code.
+type Done = std::result::Result<(), Vec<Error>>;
+
+fn not_built(later: &Later) -> Vec<Error> {
+    let (name, rest) = match later {
+        Later::Init(rest) => ("init", rest),
+        Later::Verify(rest) => ("verify", rest),
+        Later::Diff(rest) => ("diff", rest),
+        Later::Inspect(rest) => ("inspect", rest),
+        Later::History(rest) => ("history", rest),
+        Later::Rollback(rest) => ("rollback", rest),
+        Later::Quarantine(rest) => ("quarantine", rest),
+        Later::Schedule(rest) => ("schedule", rest),
+        Later::Docs(rest) => ("docs", rest),
+    };
+    let typed = std::iter::once(name).chain(rest.rest.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    vec![Error::new(Kind::Usage, format!("`foldline {typed}` is not built yet")).with_help("`foldline --help` lists what is")]
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE was expected")?;
+    if name.is_empty() {
+        return Err("NAME=VALUE was expected".into());
+    }
+    Ok((name.to_string(), value.to_string()))
+}
+
+fn parse_color(text: &str) -> Result<ColorChoice, String> {
+    text.parse()
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| "a size such as 4GB or 512MiB was expected")?;
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1024f64.powi(2),
+        "gib" => 1024f64.powi(3),
+        "tib" => 1024f64.powi(4),
+        other => return Err(format!("`{other}` is no unit of memory; KB, MB, GB, KiB, MiB and GiB are")),
+    };
+    let bytes = number * factor;
+    if !(1e6..1e18).contains(&bytes) {
+        return Err("at least 1MB is needed".into());
+    }
+    Ok(bytes as u64)
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u32 = number.parse().map_err(|_| "a duration such as 30s or 5m was expected")?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        other => return Err(format!("`{other}` is no unit of time; s, m and h are")),
+    };
+    Ok(Duration::from_secs(number as u64 * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_durations_are_read_as_people_write_them() {
+        assert_eq!(parse_size("4GB"), Ok(4_000_000_000));
+        assert_eq!(parse_size("1.5GiB"), Ok(1_610_612_736));
+        assert!(parse_size("4 apples").is_err());
+        assert!(parse_size("1").is_err());
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
+        assert!(parse_duration("5 moons").is_err());
+    }
+}

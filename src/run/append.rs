@@ -22,7 +22,14 @@ pub struct Appender {
 
 impl Appender {
     /// `kind` and `name` say where below `.foldline/` the files lie; `files` are there already.
-    pub fn new(store: &Store, generation: u64, kind: &str, name: &str, schema: Vec<(String, Type)>, files: Vec<DataFile>) -> Result<Appender> {
+    pub fn new(
+        store: &Store,
+        generation: u64,
+        kind: &str,
+        name: &str,
+        schema: Vec<(String, Type)>,
+        files: Vec<DataFile>,
+    ) -> Result<Appender> {
         let dir = store.fresh_data_dir(kind, name)?;
         Ok(Appender { dir, generation, pending: Frame::empty(&schema), schema, files })
     }

@@ -34,11 +34,8 @@ impl Decision {
             .map(|source| intake(project, source, last.and_then(|m| m.source(&project.sources[source].name))))
             .collect::<Result<Vec<_>>>()?;
         let changed = |known: Option<&String>, now: &String| rebuild || known != Some(now);
-        let source_replay: Vec<bool> = project
-            .sources
-            .iter()
-            .map(|s| changed(last.and_then(|m| m.source(&s.name)).map(|s| &s.fingerprint), &s.fingerprint))
-            .collect();
+        let source_replay: Vec<bool> =
+            project.sources.iter().map(|s| changed(last.and_then(|m| m.source(&s.name)).map(|s| &s.fingerprint), &s.fingerprint)).collect();
         let any_source = source_replay.iter().any(|replay| *replay);
         let decision = Decision {
             aggregate_replay: project

@@ -89,7 +89,8 @@ fn encode_key(values: &[Value], out: &mut Vec<u8>) -> bool {
 }
 
 fn unusable(name: &str, why: &str) -> Error {
-    Error::new(Kind::Internal, format!("the snapshot of `{name}` cannot be used: {why}")).with_help("`foldline rebuild` makes it anew from the log")
+    Error::new(Kind::Internal, format!("the snapshot of `{name}` cannot be used: {why}"))
+        .with_help("`foldline rebuild` makes it anew from the log")
 }
 
 /// Writes an aggregate's snapshot; files of partitions in which nothing changed are kept.

@@ -23,8 +23,8 @@ use crate::project::{OnBadRecord, Project};
 use crate::publish;
 use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport};
 use crate::source::BadKind;
-use crate::state::manifest::{self, Manifest, Reason};
 use crate::state::Store;
+use crate::state::manifest::{self, Manifest, Reason};
 
 use append::Appender;
 use decide::Decision;
@@ -130,7 +130,8 @@ impl Run<'_> {
             report.outcome = Outcome::NothingNew;
             return Ok(());
         }
-        let previous = if last.as_ref().is_some_and(|last| consumed_same(last, &next)) && selected.is_empty() { last.clone() } else { None };
+        let previous =
+            if last.as_ref().is_some_and(|last| consumed_same(last, &next)) && selected.is_empty() { last.clone() } else { None };
         if let Some(last) = previous {
             // new files without a whole record, or nothing but a torn tail
             report.generation = Some(last.generation);
@@ -187,8 +188,11 @@ impl Run<'_> {
                 let active: Vec<bool> = (0..project.aggregates.len())
                     .map(|i| decision.aggregate_replay[i] && project.aggregates[i].sources.contains(&source))
                     .collect();
-                let mut replayed: Vec<Option<Appender>> =
-                    event_tables.iter_mut().zip(&decision.event_table_replay).map(|(t, replay)| if *replay { t.take() } else { None }).collect();
+                let mut replayed: Vec<Option<Appender>> = event_tables
+                    .iter_mut()
+                    .zip(&decision.event_table_replay)
+                    .map(|(t, replay)| if *replay { t.take() } else { None })
+                    .collect();
                 let mut sinks = Sinks { lanes: &mut lanes, active: &active, event_tables: &mut replayed, rows_tables: &mut rows_tables };
                 scan.run(parts, &mut files, &mut sinks, &mut tally)?;
                 for (table, replayed) in event_tables.iter_mut().zip(replayed) {
@@ -199,15 +203,21 @@ impl Run<'_> {
             tally.counting = true;
             if !scans.main.is_empty() {
                 let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
-                let mut sinks = Sinks { lanes: &mut lanes, active: &active, event_tables: &mut event_tables, rows_tables: &mut rows_tables };
+                let mut sinks =
+                    Sinks { lanes: &mut lanes, active: &active, event_tables: &mut event_tables, rows_tables: &mut rows_tables };
                 scan.run(&scans.main, &mut files, &mut sinks, &mut tally)?;
             }
             self.gaps(&lanes, source, &scans.main, &mut tally, report);
             for (file, line, bytes) in &tally.unterminated {
-                warnings.push(format!("{file}:{line}: the last line has no line break and waits ({bytes} bytes); it is read once it is complete"));
+                warnings.push(format!(
+                    "{file}:{line}: the last line has no line break and waits ({bytes} bytes); it is read once it is complete"
+                ));
             }
             if definition.on_bad_record == OnBadRecord::Skip && tally.skippable > 0 {
-                warnings.push(format!("{} bad records of source `{}` were skipped (`on_bad_record = \"skip\"`)", tally.skippable, definition.name));
+                warnings.push(format!(
+                    "{} bad records of source `{}` were skipped (`on_bad_record = \"skip\"`)",
+                    tally.skippable, definition.name
+                ));
             }
             report.sources.push(SourceReport {
                 name: definition.name.clone(),
@@ -274,7 +284,8 @@ impl Run<'_> {
         }
         for (source, definition) in self.project.sources.iter().enumerate() {
             let sequenced_anew = decision.replays(self.project, source);
-            if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
+            if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name))
+            {
                 lanes::load_streams(lanes, source, store, entry)?;
             }
         }
@@ -337,7 +348,11 @@ impl Run<'_> {
         if refused == 0 {
             return Ok(());
         }
-        let what = if refused == 1 { "1 record or event cannot be used".to_string() } else { format!("{refused} records or events cannot be used") };
+        let what = if refused == 1 {
+            "1 record or event cannot be used".to_string()
+        } else {
+            format!("{refused} records or events cannot be used")
+        };
         let mut error = Error::new(Kind::BadData, format!("{what}; nothing was published"));
         if bad.bad.by_kind.contains_key(BadKind::Gap.label()) {
             error = error.with_help("a gap: export the log again from before the missing version, or set `dedupe = \"none\"` in its [source] where versions mean nothing");

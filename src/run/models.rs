@@ -69,7 +69,8 @@ fn inputs_changed(model: &ReadModel, next: &Manifest, last: &Manifest) -> bool {
     let aggregate = |m: &Manifest, name: &str| {
         m.aggregates.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map(|a| (a.partitions.clone(), a.rows.clone()))
     };
-    let events = |m: &Manifest, name: &str| m.event_tables.iter().find(|t| t.event_type.eq_ignore_ascii_case(name)).map(|t| t.files.clone());
+    let events =
+        |m: &Manifest, name: &str| m.event_tables.iter().find(|t| t.event_type.eq_ignore_ascii_case(name)).map(|t| t.files.clone());
     reads.aggregates.iter().any(|name| aggregate(next, name) != aggregate(last, name))
         || reads.event_tables.iter().any(|name| events(next, name) != events(last, name))
         || reads.tables.iter().any(|name| next.lookups.get(name) != last.lookups.get(name))

@@ -190,14 +190,7 @@ impl Scan<'_> {
             sinks.lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
                 for batch in &round {
                     for &index in &spanning {
-                        lane.folds[index].fold(
-                            &project.aggregates[index],
-                            index,
-                            number,
-                            &batch.routed,
-                            &batch.verdicts,
-                            &batch.releases,
-                        );
+                        lane.folds[index].fold(&project.aggregates[index], index, number, &batch.routed, &batch.verdicts, &batch.releases);
                     }
                 }
             });
@@ -212,7 +205,8 @@ impl Scan<'_> {
         for (batch, event) in conflicts {
             let batch = &round[batch].routed.batch;
             let (stream, version) = (batch.events.stream.get(event as usize), batch.events.version[event as usize].unwrap_or_default());
-            let reason = format!("stream `{stream}` has version {version} again, with another id or content, or from before its first version");
+            let reason =
+                format!("stream `{stream}` has version {version} again, with another id or content, or from before its first version");
             tally.bad_event(parts, batch, event, BadKind::Conflict, &reason);
         }
         self.failures(parts, sinks, tally);

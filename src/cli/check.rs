@@ -1,0 +1,37 @@
+//! `foldline check`: compile the project and bind its SQL; no data is touched.
+
+use super::{Context, Done};
+use crate::error::Error;
+use crate::model::{Limits, check_bind};
+
+pub fn check(context: &Context) -> Done {
+    let project = context.project()?;
+    let folder = tempfile::tempdir().map_err(|e| vec![Error::io("create the folder", &std::env::temp_dir(), e)])?;
+    let limits = Limits { threads: 1, memory_bytes: 1 << 30, temp_dir: folder.path().to_path_buf() };
+    let errors = check_bind(&project, &limits).map_err(|e| vec![e])?;
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    context.warn(&project.warnings);
+    let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    if context.json {
+        let json = serde_json::json!({
+            "project": project.name,
+            "sources": project.sources.len(),
+            "aggregates": project.aggregates.len(),
+            "read_models": project.read_models.len(),
+            "tests": project.tests.len(),
+            "warnings": project.warnings,
+        });
+        return context.print(&format!("{json}\n"));
+    }
+    context.say(&format!(
+        "{} is sound: {}, {}, {}, {}\n",
+        project.name,
+        count(project.sources.len(), "source"),
+        count(project.aggregates.len(), "aggregate"),
+        count(project.read_models.len(), "read model"),
+        count(project.tests.len(), "test"),
+    ));
+    Ok(())
+}

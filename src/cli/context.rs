@@ -1,0 +1,98 @@
+//! What all verbs need: the project, the output, the machine's size.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Global;
+use crate::error::{Error, Kind};
+use crate::files;
+use crate::project::{self, Project};
+use crate::report::{ColorChoice, stderr_color};
+
+pub struct Context {
+    file: PathBuf,
+    variables: std::collections::BTreeMap<String, String>,
+    pub threads: usize,
+    pub memory_bytes: u64,
+    pub json: bool,
+    pub quiet: bool,
+    pub verbose: bool,
+    color: ColorChoice,
+}
+
+impl Context {
+    pub fn new(global: &Global) -> Context {
+        let threads = global.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from);
+        Context {
+            file: if global.project.is_dir() { global.project.join("foldline.toml") } else { global.project.clone() },
+            variables: global.variables.iter().cloned().collect(),
+            threads,
+            memory_bytes: global.memory.unwrap_or_else(|| machine_memory_bytes() / 2),
+            json: global.json,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            color: global.color,
+        }
+    }
+
+    /// Loads and compiles the project; every error that it has.
+    pub fn project(&self) -> Result<Project, Vec<Error>> {
+        if !self.file.exists() {
+            let error = Error::new(Kind::NoInput, format!("there is no project file {}", self.file.display()));
+            let help = if self.file == Path::new("foldline.toml") {
+                "go to the project's folder, or name its file: `foldline --project FILE …`"
+            } else {
+                "`--project` takes a foldline.toml or the folder that it lies in"
+            };
+            return Err(vec![error.with_help(help)]);
+        }
+        project::load(&self.file, &self.variables)
+    }
+
+    pub fn color(&self) -> bool {
+        stderr_color(self.color)
+    }
+
+    /// A message for a person, on stderr; nothing with `--quiet`.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        }
+    }
+
+    /// Data, on stdout. A reader who has gone away is no error.
+    pub fn print(&self, text: &str) -> Result<(), Vec<Error>> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(vec![Error::io("write to", Path::new("stdout"), e)]),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn print_errors(&self, errors: &[Error]) {
+        let color = self.color();
+        let texts: Vec<String> = errors.iter().map(|e| e.render(color)).collect();
+        let _ = std::io::stderr().lock().write_all(texts.join("\n").as_bytes());
+    }
+
+    /// The warnings of `check`, on stderr.
+    pub fn warn(&self, warnings: &[String]) {
+        for warning in warnings {
+            self.say(&format!("{}\n", warning.trim_end()));
+        }
+    }
+}
+
+/// The memory of the machine, or of the container that this runs in.
+fn machine_memory_bytes() -> u64 {
+    let total = files::read_to_string(Path::new("/proc/meminfo")).ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    });
+    let limit = files::read_to_string(Path::new("/sys/fs/cgroup/memory.max")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    match (total, limit) {
+        (Some(total), Some(limit)) => total.min(limit),
+        (Some(bytes), None) | (None, Some(bytes)) => bytes,
+        (None, None) => 4 << 30,
+    }
+}

@@ -1,0 +1,100 @@
+//! `foldline plan`: what a run would read, replay and write.
+
+use super::{Context, Done};
+use crate::report::{human_bytes, human_count, human_seconds};
+use crate::run::decide::Decision;
+use crate::run::intake::Intake;
+use crate::state::{manifest::Manifest, store};
+
+/// Bytes of a log that one thread reads and folds in a second, where no run has shown it.
+const BYTES_PER_SECOND_GUESS: f64 = 150e6;
+
+pub fn plan(context: &Context) -> Done {
+    let project = context.project()?;
+    let last = store::newest(&project.root.join(".foldline")).map_err(|e| vec![e])?;
+    let decision = Decision::new(&project, last.as_ref(), false).map_err(|e| vec![e])?;
+    let rate = last_rate(&project.root, last.as_ref()).unwrap_or(BYTES_PER_SECOND_GUESS * context.threads as f64);
+    let mut text = String::new();
+    let mut sources = Vec::new();
+    let mut total_bytes = 0;
+    for (source, definition) in project.sources.iter().enumerate() {
+        let scans = decision.scans(&project, source);
+        let fresh = &decision.intakes[source].fresh;
+        let (new_bytes, replayed) = (Intake::bytes(fresh), scans.replay.as_deref().map_or(0, Intake::bytes));
+        let replayed = if decision.source_replay[source] { Intake::bytes(&decision.intakes[source].old) } else { replayed };
+        total_bytes += new_bytes + replayed;
+        let events = events_per_byte(last.as_ref(), &definition.name).map(|per_byte| ((new_bytes + replayed) as f64 * per_byte) as u64);
+        let about = events.map_or(String::new(), |n| format!(", about {} events", human_count(n)));
+        text.push_str(&format!("source {}: read {} new in {} files", definition.name, human_bytes(new_bytes), fresh.len()));
+        if replayed > 0 {
+            text.push_str(&format!(", replay {}", human_bytes(replayed)));
+        }
+        text.push_str(&format!("{about}\n"));
+        if context.verbose {
+            for part in fresh {
+                text.push_str(&format!("  {} from byte {}\n", part.segment.file.name, part.segment.from));
+            }
+        }
+        sources.push(serde_json::json!({
+            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events,
+        }));
+    }
+    let mut aggregates = Vec::new();
+    for (index, aggregate) in project.aggregates.iter().enumerate() {
+        let known = last.as_ref().and_then(|m| m.aggregate(&aggregate.name));
+        let what = match (decision.aggregate_replay[index], known) {
+            (true, None) => "replay from zero: it has no snapshot yet",
+            (true, Some(_)) => "replay from zero: its definition changed",
+            (false, _) if decision.concerns(&project, index) => "go on from the snapshot",
+            (false, _) => "nothing new",
+        };
+        text.push_str(&format!("aggregate {}: {what}\n", aggregate.name));
+        aggregates.push(serde_json::json!({ "name": aggregate.name, "replay": decision.aggregate_replay[index], "what": what }));
+    }
+    for model in project.read_models.iter().filter(|m| !m.targets.is_empty()) {
+        let known = last.as_ref().and_then(|m| m.read_model(&model.name));
+        let what = match known {
+            None => "publish for the first time",
+            Some(known) if known.fingerprint != model.fingerprint => "publish again: its definition changed",
+            Some(_) if decision.is_idle() => "unchanged",
+            Some(_) => "publish again if its tables change",
+        };
+        text.push_str(&format!("read model {}: {what}\n", model.name));
+    }
+    let seconds = total_bytes as f64 / rate;
+    text.push_str(&format!("about {} of reading and folding, and the read models' SQL\n", human_seconds(seconds)));
+    let memory = last_peak(&project.root, last.as_ref());
+    if let Some(peak) = memory {
+        text.push_str(&format!("the last run took {} of memory\n", human_bytes(peak)));
+    }
+    if context.json {
+        let json = serde_json::json!({
+            "sources": sources, "aggregates": aggregates, "bytes": total_bytes, "seconds": seconds, "last_peak_memory_bytes": memory,
+        });
+        return context.print(&format!("{json}\n"));
+    }
+    context.print(&text)
+}
+
+/// Records by byte of what was consumed of a source.
+fn events_per_byte(last: Option<&Manifest>, source: &str) -> Option<f64> {
+    let files = &last?.source(source)?.files;
+    let (records, bytes) = files.iter().fold((0, 0), |(records, bytes), f| (records + f.records, bytes + f.size));
+    (bytes > 0).then(|| records as f64 / bytes as f64)
+}
+
+fn last_report(root: &std::path::Path, last: Option<&Manifest>) -> Option<serde_json::Value> {
+    let path = root.join(".foldline").join("runs").join(format!("{}.json", last?.generation));
+    serde_json::from_str(&crate::files::read_to_string(&path).ok()?).ok()
+}
+
+fn last_rate(root: &std::path::Path, last: Option<&Manifest>) -> Option<f64> {
+    let report = last_report(root, last)?;
+    let seconds = report["stages"]["scan"].as_f64()? + report["stages"]["fold"].as_f64()?;
+    let bytes: u64 = report["sources"].as_array()?.iter().filter_map(|s| s["bytes_read"].as_u64()).sum();
+    (seconds > 0.05 && bytes > 0).then(|| bytes as f64 / seconds)
+}
+
+fn last_peak(root: &std::path::Path, last: Option<&Manifest>) -> Option<u64> {
+    last_report(root, last)?["peak_memory_bytes"].as_u64()
+}

@@ -1,0 +1,80 @@
+//! `foldline run` and `foldline rebuild`.
+
+use std::sync::Arc;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Context, Done, RunArgs};
+use crate::error::{Error, Kind};
+use crate::report::{bad_records, stderr_width, summary};
+use crate::run::{self, Options, Stop};
+
+pub fn run(context: &Context, args: RunArgs, rebuild: bool) -> Done {
+    for (given, name) in [(args.as_of.is_some(), "--as-of"), (args.target_dir.is_some(), "--target-dir")] {
+        if given {
+            return Err(vec![Error::new(Kind::Usage, format!("`{name}` is not built yet"))]);
+        }
+    }
+    let project = context.project()?;
+    for name in &args.select {
+        if !project.read_models.iter().any(|m| m.name.eq_ignore_ascii_case(name)) {
+            let names: Vec<&str> = project.read_models.iter().map(|m| m.name.as_str()).collect();
+            return Err(vec![
+                Error::new(Kind::Usage, format!("there is no read model `{name}`"))
+                    .with_help(format!("the project has {}", names.join(", "))),
+            ]);
+        }
+    }
+    let stop = Arc::new(Stop::default());
+    watch_signals(stop.clone()).map_err(|e| vec![e])?;
+    let options = Options {
+        rebuild,
+        select: args.select,
+        threads: context.threads,
+        memory_bytes: context.memory_bytes,
+        wait: args.wait,
+        quiet: context.quiet,
+        now: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(context.threads)
+        .build()
+        .map_err(|e| vec![Error::new(Kind::Io, format!("cannot start {} threads: {e}", context.threads))])?;
+    let (report, result) = pool.install(|| run::run(&project, &options, &stop));
+    if context.json {
+        context.print(&(report.to_json() + "\n"))?;
+    }
+    match result {
+        Ok(()) => {
+            context.say(&summary(&report, context.color(), stderr_width()));
+            Ok(())
+        }
+        Err(error) => {
+            if report.bad.total > 0 {
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
+            }
+            Err(vec![error])
+        }
+    }
+}
+
+/// The first SIGINT or SIGTERM asks the run to stop; the second ends the process at once.
+fn watch_signals(stop: Arc<Stop>) -> Result<(), Error> {
+    let failed = |e: std::io::Error| Error::new(Kind::Io, format!("cannot watch for signals: {e}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let mut asked = false;
+            for signal in signals.forever() {
+                if asked {
+                    std::process::exit(128 + signal);
+                }
+                asked = true;
+                stop.request(signal);
+            }
+        })
+        .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `foldline status`: what is published, how far the logs are consumed, what is stale.
+
+use super::{Context, Done};
+use crate::report::{human_bytes, human_count};
+use crate::run::decide::Decision;
+use crate::run::intake::Intake;
+use crate::state::store;
+
+pub fn status(context: &Context) -> Done {
+    let project = context.project()?;
+    let Some(last) = store::newest(&project.root.join(".foldline")).map_err(|e| vec![e])? else {
+        if context.json {
+            return context.print("{\"generation\":null}\n");
+        }
+        return context.print(&format!("{} has never run; `foldline run` makes the first generation\n", project.name));
+    };
+    // a log that changed is the run's business to refuse; status says it
+    let decision = Decision::new(&project, Some(&last), false);
+    let mut text = format!("{}: generation {} of {}\n", project.name, last.generation, last.created_at);
+    let mut sources = Vec::new();
+    for (index, definition) in project.sources.iter().enumerate() {
+        let entry = last.source(&definition.name);
+        let records: u64 = entry.iter().flat_map(|s| &s.files).map(|f| f.records).sum();
+        let until = entry
+            .and_then(|s| s.last_event_time)
+            .map(|t| crate::sql::to_text(&crate::sql::Value::Timestamp(t), &crate::sql::Type::Timestamp));
+        let until = until.flatten();
+        let waiting = decision.as_ref().ok().map(|d| Intake::bytes(&d.intakes[index].fresh));
+        text.push_str(&format!(
+            "  source {}: {} records of {} files consumed",
+            definition.name,
+            human_count(records),
+            entry.map_or(0, |s| s.files.len())
+        ));
+        if let Some(until) = &until {
+            text.push_str(&format!(", the last event of {until}"));
+        }
+        if let Some(bytes) = waiting.filter(|bytes| *bytes > 0) {
+            text.push_str(&format!(", {} wait", human_bytes(bytes)));
+        }
+        text.push('\n');
+        sources.push(serde_json::json!({
+            "name": definition.name, "records": records, "files": entry.map_or(0, |s| s.files.len()),
+            "last_event_time": until, "waiting_bytes": waiting,
+        }));
+    }
+    let mut aggregates = Vec::new();
+    for (index, aggregate) in project.aggregates.iter().enumerate() {
+        let rows: u64 = last.aggregate(&aggregate.name).iter().flat_map(|a| &a.partitions).flat_map(|p| &p.base).map(|f| f.rows).sum();
+        let replay = decision.as_ref().is_ok_and(|d| d.aggregate_replay[index]);
+        let note = if replay { ", changed since: the next run replays it" } else { "" };
+        text.push_str(&format!("  aggregate {}: {} rows{note}\n", aggregate.name, human_count(rows)));
+        aggregates.push(serde_json::json!({ "name": aggregate.name, "rows": rows, "changed": replay }));
+    }
+    let mut read_models = Vec::new();
+    for model in project.read_models.iter().filter(|m| !m.targets.is_empty()) {
+        let known = last.read_model(&model.name);
+        let note = match known {
+            None => "not published yet".to_string(),
+            Some(known) => {
+                let stale = if known.stale { ", stale: its inputs changed since" } else { "" };
+                let changed = if known.fingerprint != model.fingerprint { ", its definition changed since" } else { "" };
+                format!("{} rows, published by generation {}{stale}{changed}", human_count(known.rows), known.generation)
+            }
+        };
+        text.push_str(&format!("  read model {}: {note}\n", model.name));
+        read_models.push(serde_json::json!({
+            "name": model.name, "rows": known.map(|k| k.rows), "generation": known.map(|k| k.generation),
+            "stale": known.is_none_or(|k| k.stale || k.fingerprint != model.fingerprint),
+        }));
+    }
+    let trouble = decision.as_ref().err().map(|e| e.message.clone());
+    if context.json {
+        let json = serde_json::json!({
+            "project": project.name, "generation": last.generation, "created_at": last.created_at, "sources": sources,
+            "aggregates": aggregates, "read_models": read_models, "trouble": trouble,
+        });
+        context.print(&format!("{json}\n"))?;
+    } else {
+        context.print(&text)?;
+    }
+    decision.map(|_| ()).map_err(|e| vec![e])
+}
