@@ -18,6 +18,8 @@ mod lex;
 mod nested_text;
 mod parse;
 mod text_format;
+mod time_format;
+mod time_parts;
 pub mod types;
 pub mod value;
 

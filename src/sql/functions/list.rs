@@ -147,7 +147,7 @@ fn contains(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     match args[0].ty {
         Type::List(_) => contains_element(args, span),
         Type::Map(..) => super::call_bound("map_contains", args, span),
-        _ => super::call_bound("text_contains", args, span),
+        _ => super::bind(&super::text::CONTAINS, "contains", args, span),
     }
 }
 
@@ -414,7 +414,7 @@ fn flatten(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 fn length(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
     if !matches!(args[0].ty, Type::List(_)) {
-        return super::call_bound("text_length", args, span);
+        return super::bind(&super::text::LENGTH, "length", args, span);
     }
     Ok(strict(args, Type::BigInt, span, |args| Ok(Value::Int(items(args).unwrap_or_default().len() as i128))))
 }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Function, lenient, null, strict, take, typed, want_args};
-use crate::sql::bind::{Bound, Typed, assign, common_type, error, list};
+use super::{Function, lenient, strict, take, typed, want_args};
+use crate::sql::bind::{Bound, Typed, assign, common_type, error};
 use crate::sql::coerce::{self, Source};
 use crate::sql::eval::{Node, Update, map_of};
 use crate::sql::{MapEntries, Type, Value, cast};
@@ -212,10 +212,4 @@ fn from_entries(args: Vec<Typed>, span: &Range<usize>) -> Bound {
             _ => None,
         }))
     }))
-}
-
-/// A map of no entries, for callers that have none.
-pub fn empty(span: &Range<usize>) -> Bound {
-    let none = list(Vec::new(), span.clone())?;
-    from_lists(none.clone(), none, span.clone()).or_else(|_| Ok(null(Type::Null, span)))
 }

@@ -3,6 +3,13 @@
 //! To add one, add an entry to the subject's `TABLE`: typed overloads where the arguments are plain types, a
 //! binder where the result's type follows from the arguments'.
 
+/// One strict overload: parameter types, the result's type, what it does. A literal, so that tables stay constants.
+macro_rules! overload {
+    ($params:expr, $result:expr, $run:expr) => {
+        Overload { params: $params, rest: None, result: $result, run: $run, strict: true }
+    };
+}
+
 pub mod conditional;
 pub mod json;
 pub mod list;
@@ -53,12 +60,6 @@ pub struct Call<'a> {
     pub name_span: Range<usize>,
     pub args: &'a [(Option<String>, Ast)],
     pub span: Range<usize>,
-}
-
-impl Overload {
-    pub const fn new(params: &'static [Type], result: Type, run: fn(&[Value]) -> Outcome) -> Overload {
-        Overload { params, rest: None, result, run, strict: true }
-    }
 }
 
 /// A function with overloads.

@@ -1,6 +1,367 @@
-use super::*;
+//! Dates, times, timestamps, intervals: parts, truncation, differences, formats.
+
 use std::ops::Range;
-pub const TABLE: &[Function] = &[];
-pub fn interval_literal(_l: Typed, _u: &str, span: Range<usize>) -> Bound {
-    Err(error("todo", &span))
+use std::sync::Arc;
+
+use super::{Function, Overload, null, plain, strict, take, typed, want_args};
+use crate::sql::arith;
+use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit, unit};
+use crate::sql::eval::{Outcome, date_out_of_range, interval_out_of_range};
+use crate::sql::time_parts::{self, Part};
+use crate::sql::{EvalError, Interval, Type, Value, datetime, time_format};
+
+const I64: Type = Type::BigInt;
+const D: Type = Type::Double;
+
+macro_rules! part_function {
+    ($names:expr, $part:expr) => {
+        typed($names, concat!($part, "(DATE, TIMESTAMP, TIME or INTERVAL)"), |args, span| part_of($part, args, span))
+    };
+}
+
+macro_rules! to_interval {
+    ($name:expr, $unit:expr) => {
+        plain(
+            &[$name],
+            concat!($name, "(number)"),
+            &[overload!(&[I64], Type::Interval, |a| {
+                let n = i64::try_from(int(a, 0)).map_err(|_| interval_out_of_range())?;
+                datetime::interval_of(n, $unit).map(Value::Interval).ok_or_else(interval_out_of_range)
+            })],
+        )
+    };
+}
+
+pub const TABLE: &[Function] = &[
+    typed(&["date_trunc", "datetrunc"], "date_trunc(unit, DATE, TIMESTAMP or INTERVAL)", trunc),
+    typed(&["date_part", "datepart"], "date_part(part, DATE, TIMESTAMP, TIME or INTERVAL)", part),
+    part_function!(&["year"], "year"),
+    part_function!(&["month"], "month"),
+    part_function!(&["day", "dayofmonth"], "day"),
+    part_function!(&["hour"], "hour"),
+    part_function!(&["minute"], "minute"),
+    part_function!(&["second"], "second"),
+    part_function!(&["millisecond"], "millisecond"),
+    part_function!(&["microsecond"], "microsecond"),
+    part_function!(&["quarter"], "quarter"),
+    part_function!(&["week", "weekofyear"], "week"),
+    part_function!(&["dayofweek", "weekday"], "dow"),
+    part_function!(&["isodow"], "isodow"),
+    part_function!(&["dayofyear"], "doy"),
+    part_function!(&["isoyear"], "isoyear"),
+    part_function!(&["yearweek"], "yearweek"),
+    part_function!(&["decade"], "decade"),
+    part_function!(&["century"], "century"),
+    part_function!(&["millennium"], "millennium"),
+    part_function!(&["era"], "era"),
+    part_function!(&["epoch"], "epoch"),
+    typed(&["epoch_ms"], "epoch_ms(TIMESTAMP) or epoch_ms(BIGINT)", epoch_ms),
+    typed(&["epoch_us"], "epoch_us(TIMESTAMP)", |args, span| epoch(args, span, 1, 1)),
+    typed(&["epoch_ns"], "epoch_ns(TIMESTAMP)", |args, span| epoch(args, span, 1, 1000)),
+    typed(&["date_diff", "datediff"], "date_diff(unit, from, to)", |args, span| difference(args, span, time_parts::crossed)),
+    typed(&["date_sub", "datesub"], "date_sub(unit, from, to)", |args, span| difference(args, span, time_parts::complete)),
+    typed(&["date_add"], "date_add(DATE or TIMESTAMP, INTERVAL)", |args, span| {
+        want_args(&args, 2..=2, span)?;
+        let mut args = args.into_iter();
+        arith::binary("+", take(&mut args, span)?, take(&mut args, span)?, span.clone())
+    }),
+    typed(&["strftime"], "strftime(DATE or TIMESTAMP, format)", strftime),
+    typed(&["strptime"], "strptime(VARCHAR, format)", |args, span| strptime(args, span, false)),
+    typed(&["try_strptime"], "try_strptime(VARCHAR, format)", |args, span| strptime(args, span, true)),
+    plain(
+        &["make_date"],
+        "make_date(year, month, day)",
+        &[overload!(&[I64, I64, I64], Type::Date, |a| date(int(a, 0), int(a, 1), int(a, 2)).map(Value::Date))],
+    ),
+    plain(
+        &["make_time"],
+        "make_time(hour, minute, seconds)",
+        &[overload!(&[I64, I64, D], Type::Time, |a| time(int(a, 0), int(a, 1), a.get(2)).map(Value::Time))],
+    ),
+    plain(
+        &["make_timestamp"],
+        "make_timestamp(year, month, day, hour, minute, seconds) or make_timestamp(microseconds)",
+        &[
+            overload!(&[I64, I64, I64, I64, I64, D], Type::Timestamp, make_timestamp),
+            overload!(&[I64], Type::Timestamp, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
+        ],
+    ),
+    plain(&["to_timestamp"], "to_timestamp(seconds)", &[overload!(&[D], Type::TimestampTz, to_timestamp)]),
+    typed(&["dayname"], "dayname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::day_name)),
+    typed(&["monthname"], "monthname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::month_name)),
+    typed(&["last_day"], "last_day(DATE or TIMESTAMP)", last_day),
+    to_interval!("to_years", "year"),
+    to_interval!("to_quarters", "quarter"),
+    to_interval!("to_months", "month"),
+    to_interval!("to_weeks", "week"),
+    to_interval!("to_days", "day"),
+    to_interval!("to_hours", "hour"),
+    to_interval!("to_minutes", "minute"),
+    to_interval!("to_microseconds", "microsecond"),
+    plain(&["to_seconds"], "to_seconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(a, 1e6))]),
+    plain(&["to_milliseconds"], "to_milliseconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(a, 1e3))]),
+];
+
+fn int(args: &[Value], i: usize) -> i128 {
+    args.get(i).and_then(Value::as_int).unwrap_or_default()
+}
+
+fn micros_interval(args: &[Value], factor: f64) -> Outcome {
+    let Some(Value::Double(x)) = args.first() else { return Ok(Value::Null) };
+    let micros = (x * factor).round();
+    if !(micros.abs() < 9.2e18) {
+        return Err(interval_out_of_range());
+    }
+    Ok(Value::Interval(Interval { months: 0, days: 0, micros: micros as i64 }))
+}
+
+/// INTERVAL amount unit: whole numbers only, as in DuckDB.
+pub fn interval_literal(amount: Typed, unit_name: &str, span: Range<usize>) -> Bound {
+    let unit = unit(unit_name, &span)?;
+    let amount = match amount.ty {
+        Type::Varchar => amount.cast(&Type::BigInt),
+        _ => implicit(amount, &Type::BigInt, "an interval's amount")?,
+    };
+    Ok(strict(vec![amount], Type::Interval, &span, move |a| {
+        let n = i64::try_from(int(a, 0)).map_err(|_| interval_out_of_range())?;
+        datetime::interval_of(n, unit).map(Value::Interval).ok_or_else(interval_out_of_range)
+    }))
+}
+
+/// The constant name of a part or unit.
+fn constant_part(of: &Typed) -> Result<Part, crate::sql::CompileError> {
+    let Some(name) = of.constant_text() else { return Err(error("the part must be a constant text", &of.span)) };
+    Part::named(name).ok_or_else(|| {
+        error_with_help(
+            format!("no part `{name}` of a date or time"),
+            "parts are year, quarter, month, week, day, hour, minute, second, dow, epoch, …",
+            &of.span,
+        )
+    })
+}
+
+/// A date, time, timestamp or interval; text is read as a TIMESTAMP only where it is written as one.
+fn moment(of: Typed, also: &[Type]) -> Bound {
+    match &of.ty {
+        Type::Date | Type::Timestamp | Type::TimestampTz => Ok(of),
+        ty if also.contains(ty) => Ok(of),
+        Type::Null => Ok(of.cast(&Type::Timestamp)),
+        _ => {
+            Err(error_with_help(format!("a date or timestamp is wanted here, this is {}", of.shown()), "cast it: `::TIMESTAMP`", &of.span))
+        }
+    }
+}
+
+/// Microseconds since the epoch of a date or timestamp.
+fn micros(value: Option<&Value>) -> Option<i64> {
+    match value? {
+        Value::Timestamp(t) => Some(*t),
+        Value::Date(d) => datetime::timestamp_of(*d, 0),
+        _ => None,
+    }
+}
+
+fn trunc(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let part = constant_part(&take(&mut args, span)?)?;
+    let of = moment(take(&mut args, span)?, &[Type::Interval])?;
+    if of.ty == Type::Interval {
+        return Ok(strict(vec![of], Type::Interval, span, move |a| match a.first() {
+            Some(Value::Interval(i)) => Ok(Value::Interval(time_parts::truncate_interval(*i, part))),
+            _ => Ok(Value::Null),
+        }));
+    }
+    let ty = if of.ty == Type::TimestampTz { Type::TimestampTz } else { Type::Timestamp };
+    Ok(strict(vec![of], ty, span, move |a| {
+        let Some(at) = micros(a.first()) else { return Err(date_out_of_range()) };
+        if !datetime::is_finite(at) {
+            return Ok(Value::Timestamp(at));
+        }
+        time_parts::truncate(at, part).map(Value::Timestamp).ok_or_else(date_out_of_range)
+    }))
+}
+
+fn part(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let part = constant_part(&take(&mut args, span)?)?;
+    take_part(part, take(&mut args, span)?, span)
+}
+
+fn part_of(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 1..=1, span)?;
+    let part = Part::named(name).ok_or_else(|| error("no such part", span))?;
+    let mut args = args.into_iter();
+    take_part(part, take(&mut args, span)?, span)
+}
+
+fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
+    let of = moment(of, &[Type::Time, Type::Interval])?;
+    if matches!(of.ty, Type::Time) && !part.is_of_time() {
+        return Err(error("a TIME has no such part", span));
+    }
+    if matches!(of.ty, Type::Interval) && !part.is_of_interval() {
+        return Err(error("an INTERVAL has no such part", span));
+    }
+    let ty = if part.is_fractional() { Type::Double } else { Type::BigInt };
+    Ok(strict(vec![of], ty, span, move |a| {
+        Ok(match a.first() {
+            Some(Value::Interval(i)) => time_parts::of_interval(*i, part),
+            Some(Value::Time(t)) => time_parts::of_timestamp(*t, part),
+            value => match micros(value) {
+                Some(at) if datetime::is_finite(at) => time_parts::of_timestamp(at, part),
+                _ => Value::Null,
+            },
+        })
+    }))
+}
+
+fn epoch_ms(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 1..=1, span)?;
+    if !args[0].ty.is_integer() {
+        return epoch(args, span, 1000, 1);
+    }
+    let args = args.into_iter().map(|arg| arg.cast(&I64)).collect();
+    Ok(strict(args, Type::Timestamp, span, |a| i64::try_from(int(a, 0) * 1000).map(Value::Timestamp).map_err(|_| date_out_of_range())))
+}
+
+fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bound {
+    want_args(&args, 1..=1, span)?;
+    let mut args = args.into_iter();
+    let of = moment(take(&mut args, span)?, &[Type::Time, Type::Interval])?;
+    Ok(strict(vec![of], I64, span, move |a| {
+        let at = match a.first() {
+            Some(Value::Time(t)) => Some(*t),
+            Some(Value::Interval(i)) => time_parts::interval_micros(*i),
+            value => micros(value).filter(|t| datetime::is_finite(*t)),
+        };
+        let Some(at) = at else { return Ok(Value::Null) };
+        at.div_euclid(divisor).checked_mul(factor).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
+    }))
+}
+
+fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -> Option<i64>) -> Bound {
+    want_args(&args, 3..=3, span)?;
+    let mut args = args.into_iter();
+    let part = constant_part(&take(&mut args, span)?)?;
+    let (from, to) = (moment(take(&mut args, span)?, &[Type::Time])?, moment(take(&mut args, span)?, &[Type::Time])?);
+    if (from.ty == Type::Time) != (to.ty == Type::Time) {
+        return Err(error(format!("{} and {} have no difference", from.shown(), to.shown()), span));
+    }
+    Ok(strict(vec![from, to], I64, span, move |a| {
+        let at = |i: usize| match a.get(i) {
+            Some(Value::Time(t)) => Some(*t),
+            value => micros(value),
+        };
+        let (Some(from), Some(to)) = (at(0), at(1)) else { return Err(date_out_of_range()) };
+        if !datetime::is_finite(from) || !datetime::is_finite(to) {
+            return Ok(Value::Null);
+        }
+        count(part, from, to).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
+    }))
+}
+
+fn date(year: i128, month: i128, day: i128) -> Result<i32, EvalError> {
+    let narrow = |i: i128| i64::try_from(i).ok();
+    (|| datetime::make_date(narrow(year)?, narrow(month)?, narrow(day)?))()
+        .ok_or_else(|| EvalError(format!("there is no date {year}-{month}-{day}")))
+}
+
+fn time(hour: i128, minute: i128, seconds: Option<&Value>) -> Result<i64, EvalError> {
+    let seconds = if let Some(Value::Double(x)) = seconds { *x } else { 0.0 };
+    let micros = (seconds * 1e6).round();
+    let valid = (0.0..60e6).contains(&micros);
+    (|| datetime::make_time(i64::try_from(hour).ok()?, i64::try_from(minute).ok()?, micros as i64 / 1_000_000, micros as i64 % 1_000_000))()
+        .filter(|_| valid)
+        .ok_or_else(|| EvalError(format!("there is no time {hour}:{minute}:{seconds}")))
+}
+
+fn make_timestamp(args: &[Value]) -> Outcome {
+    let date = date(int(args, 0), int(args, 1), int(args, 2))?;
+    let time = time(int(args, 3), int(args, 4), args.get(5))?;
+    datetime::timestamp_of(date, time).map(Value::Timestamp).ok_or_else(date_out_of_range)
+}
+
+fn to_timestamp(args: &[Value]) -> Outcome {
+    let Some(Value::Double(seconds)) = args.first() else { return Ok(Value::Null) };
+    let micros = (seconds * 1e6).round();
+    if !(micros.abs() < 9.2e18) {
+        return Err(date_out_of_range());
+    }
+    Ok(Value::Timestamp(micros as i64))
+}
+
+fn named(args: Vec<Typed>, span: &Range<usize>, name: fn(i32) -> &'static str) -> Bound {
+    want_args(&args, 1..=1, span)?;
+    let mut args = args.into_iter();
+    let of = moment(take(&mut args, span)?, &[])?;
+    Ok(strict(vec![of], Type::Varchar, span, move |a| {
+        Ok(match micros(a.first()) {
+            Some(at) if datetime::is_finite(at) => Value::text(name(datetime::date_of(at))),
+            _ => Value::Null,
+        })
+    }))
+}
+
+fn last_day(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 1..=1, span)?;
+    let mut args = args.into_iter();
+    let of = moment(take(&mut args, span)?, &[])?;
+    Ok(strict(vec![of], Type::Date, span, |a| {
+        let Some(at) = micros(a.first()).filter(|t| datetime::is_finite(*t)) else { return Ok(Value::Null) };
+        let (year, month, _) = datetime::civil_of(datetime::date_of(at) as i64);
+        datetime::make_date(year, month, datetime::days_in_month(year, month)).map(Value::Date).ok_or_else(date_out_of_range)
+    }))
+}
+
+fn strftime(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let (first, second) = (take(&mut args, span)?, take(&mut args, span)?);
+    // DuckDB takes the two in either order.
+    let (of, format) = if first.ty == Type::Varchar { (second, first) } else { (first, second) };
+    let of = moment(of, &[])?;
+    if format.ty == Type::Null {
+        return Ok(null(Type::Varchar, span));
+    }
+    let format = implicit(format, &Type::Varchar, "the format")?;
+    if let Some(text) = format.constant_text() {
+        time_format::check(text).map_err(|message| error(message, &format.span))?;
+    }
+    Ok(strict(vec![of, format], Type::Varchar, span, |a| {
+        let Some(at) = micros(a.first()) else { return Err(date_out_of_range()) };
+        if !datetime::is_finite(at) {
+            return Ok(Value::text(datetime::format_timestamp(at)));
+        }
+        time_format::format(at, a.get(1).and_then(Value::as_text).unwrap_or_default()).map(Value::text).map_err(EvalError)
+    }))
+}
+
+/// One format, or a list of formats of which the first that fits is taken.
+fn strptime(args: Vec<Typed>, span: &Range<usize>, or_null: bool) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let of = implicit(take(&mut args, span)?, &Type::Varchar, "the text")?;
+    let formats = take(&mut args, span)?;
+    use crate::sql::eval::Node;
+    let list = match &formats.node {
+        Node::Const(Value::Text(format)) => vec![format.to_string()],
+        Node::Const(Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_string)).collect(),
+        Node::Const(Value::Null) => return Ok(null(Type::Timestamp, span)),
+        _ => return Err(error("the format must be a constant", &formats.span)),
+    };
+    for format in &list {
+        time_format::check(format).map_err(|message| error(message, &formats.span))?;
+    }
+    let zoned = list.iter().any(|format| format.contains("%z") || format.contains("%Z"));
+    let list = Arc::new(list);
+    Ok(strict(vec![of], if zoned { Type::TimestampTz } else { Type::Timestamp }, span, move |a| {
+        let text = a.first().and_then(Value::as_text).unwrap_or_default();
+        match list.iter().find_map(|format| time_format::parse(text, format)) {
+            Some(at) => Ok(Value::Timestamp(at)),
+            None if or_null => Ok(Value::Null),
+            None => Err(EvalError(format!("'{text}' does not follow the format {}", list.join(" or ")))),
+        }
+    }))
 }
