@@ -150,3 +150,30 @@ fn two_targets_cannot_share_a_path() {
     let more = "partition_by = [\"status\"]\n[[read_model.summary.to]]\nparquet = \"./out/summary.parquet\"\n";
     insta::assert_snapshot!(errors(&format!("{SHOP}{more}")));
 }
+
+#[test]
+fn an_event_type_with_a_dot_needs_quotes() {
+    let contract = screen("[event.OrderPlaced]", "[event.order.placed]");
+    let rule = screen("[aggregate.order.on.OrderPlaced]", "[aggregate.order.on.order.placed]");
+    let none = screen("[aggregate.order.on.OrderPlaced]", "[aggregate.order.on]");
+    insta::assert_snapshot!([contract, rule, none].join("\n"));
+}
+
+#[test]
+fn an_error_in_a_sql_file_is_shown_in_that_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("summary.sql"), "-- totals\nSELECT *\nFROM ordr\n").expect("written");
+    let project = folder.path().join("foldline.toml");
+    let text = changed("sql = \"SELECT * FROM \\\"order\\\"\"", "file = \"summary.sql\"") + "[read_model.other]\nfile = \"other.sql\"\n";
+    std::fs::write(&project, text).expect("written");
+    let errors = foldline::project::load(&project, &BTreeMap::new()).err().expect("two errors");
+    let shown: Vec<String> = errors.iter().map(|error| error.render(false).replace(&format!("{}/", folder.path().display()), "")).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn a_missing_project_file_says_how_to_get_one() {
+    let errors = foldline::project::load(Path::new("nowhere/foldline.toml"), &BTreeMap::new()).err().expect("an error");
+    insta::assert_snapshot!(errors[0].render(false));
+    assert_eq!(errors[0].kind.exit_code(), 78);
+}

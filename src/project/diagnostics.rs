@@ -148,7 +148,9 @@ impl Diagnostic {
 /// The candidate that was probably meant: few letters away, in the writing of the candidate.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    let allowed = (name.chars().count() / 3).clamp(1, 3);
+    let length = name.chars().count();
+    // One letter is never a misspelling of another one.
+    let allowed = if length < 2 { 0 } else { (length / 3).clamp(1, 3) };
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))

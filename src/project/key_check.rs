@@ -111,6 +111,10 @@ impl Walk<'_> {
 
     fn unknown(&mut self, entry: &Entry, keys: &'static TableKeys) {
         let diagnostic = Diagnostic::new(format!("unknown key `{}` in {}", entry.key, self.title()), &entry.key_place);
+        if let Some(diagnostic) = self.event_type_mistake(entry, keys) {
+            self.found.push(diagnostic);
+            return;
+        }
         // A key of a table further up: it slid down, because TOML gives everything below a header to that header.
         let above = self.parents.iter().rev().skip(1).find(|(parent, _)| parent.get(&entry.key).is_some());
         if let Some((parent, depth)) = above.filter(|(parent, _)| parent.id != "root") {
@@ -132,6 +136,23 @@ impl Walk<'_> {
         }
         let names: Vec<&str> = keys.keys.iter().map(|key| key.name).collect();
         self.found.push(diagnostic.help(format!("its keys are {}", list(&names))));
+    }
+
+    /// `[aggregate.x.on.order.placed]`, where the dot belongs to the type, and `[aggregate.x.on]` with a rule's keys.
+    fn event_type_mistake(&self, entry: &Entry, keys: &TableKeys) -> Option<Diagnostic> {
+        let [section, aggregate, on, event_type] = self.path.as_slice() else { return None };
+        if section != "aggregate" || on != "on" || keys.id != super::keys::RULE.id {
+            return None;
+        }
+        let unknown = Diagnostic::new(format!("unknown key `{}` in {}", entry.key, self.title()), &entry.key_place);
+        let aggregate = toml_key(aggregate);
+        if super::keys::RULE.get(event_type).is_some() {
+            let help = format!("`{event_type}` is read as an event type here; name the type: [aggregate.{aggregate}.on.<Type>]");
+            return Some(unknown.label("the event type is missing").help(help));
+        }
+        entry.node.as_table()?;
+        let whole = format!("{event_type}.{}", entry.key);
+        Some(unknown.help(format!("a type's name with a dot needs quotes: [aggregate.{aggregate}.on.{whole:?}]")))
     }
 
     /// Another table that has this key, with this aggregate's, source's … name filled in.
@@ -161,6 +182,9 @@ impl Walk<'_> {
             }
             (Shape::Integer, _, NodeKind::Text(text)) if text.value.parse::<i64>().is_ok() => {
                 diagnostic = diagnostic.label(format!("write {} without quotes", text.value));
+            }
+            (Shape::Column, _, NodeKind::Table(_)) if self.path.first().is_some_and(|first| first == "event") => {
+                diagnostic = diagnostic.help(format!("a type's name with a dot needs quotes: [event.{:?}]", self.path[1..].join(".")));
             }
             (Shape::Texts, _, NodeKind::Text(text)) => diagnostic = diagnostic.label(format!("write [{:?}]", text.value)),
             (Shape::Map(_) | Shape::Table(_), _, NodeKind::Array(_)) => {

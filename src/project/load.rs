@@ -104,6 +104,7 @@ impl Loader {
         let tests = read_tests(table, &source_names, &known, &self.files, found);
         let schedules = read_schedules(table, &known, found);
         warnings::overlapping_streams(&defs, &mut self.warnings);
+        warnings::misspelt_types(&defs, &contracts, &mut self.warnings);
 
         let aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &sources)).collect();
         let fingerprint_of = |kind: &str, name: &str| match kind {
@@ -186,7 +187,13 @@ fn infer_key_types(def: &mut AggregateDef, contracts: &Contracts, known_types: &
                 } else {
                     format!("the key column `{name}` is {ty} for {first_type}, but {} for {}", key.ty, known.shown)
                 };
-                let mut diagnostic = Diagnostic::new(message, &key.place).help(format!("make them one type: add `::{ty}`"));
+                let wider = match (ty.integer_range(), key.ty.integer_range()) {
+                    (Some((least, greatest)), Some(other)) if key.column >= stream_keys && other.0 <= least && other.1 >= greatest => {
+                        &key.ty
+                    }
+                    _ => &*ty,
+                };
+                let mut diagnostic = Diagnostic::new(message, &key.place).help(format!("make them one type: add `::{wider}`"));
                 if *first_place != key.place {
                     diagnostic = diagnostic.also(first_place, format!("{ty} here"));
                 }

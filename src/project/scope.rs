@@ -193,6 +193,8 @@ impl HandlerScope<'_> {
             format!("did you mean the column `{near}`?")
         } else if EVENT_FIELDS.iter().any(|(field, ..)| *field == lower) {
             format!("the envelope has it: `event.{lower}`")
+        } else if let Some(near) = nearest(name, self.names.contract.iter().map(|field| field.name.as_str())) {
+            format!("did you mean `data.{near}`?")
         } else {
             format!("a field of the payload is `data.{name}`, a string is `'{name}'`")
         };

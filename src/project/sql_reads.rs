@@ -198,7 +198,9 @@ impl Words<'_> {
             let called = self.symbol(i + 1) == Some('(');
             let dotted = self.symbol(i + 1) == Some('.') || (i > 0 && self.symbol(i - 1) == Some('.'));
             let bare_clock = token.kind == Kind::Word && !dotted && !self.before(i, "as") && CLOCK_WORDS.contains(&lower.as_str());
-            if bare_clock || (called && CLOCK.contains(&lower.as_str())) {
+            // `age(t)` counts from today, `age(t, u)` does not.
+            let from_today = called && lower == "age" && !self.has_comma(i + 1);
+            if bare_clock || from_today || (called && CLOCK.contains(&lower.as_str())) {
                 let shown = if called { format!("{lower}()") } else { lower };
                 reads.error(
                     span,
@@ -223,6 +225,20 @@ impl Words<'_> {
                 self.unordered_aggregate(i, &lower, reads);
             }
         }
+    }
+
+    /// True where the call whose parenthesis is at `open` has more than one argument.
+    fn has_comma(&self, open: usize) -> bool {
+        let mut depth = 0usize;
+        for i in open..self.behind(open) {
+            match self.symbol(i) {
+                Some('(' | '[' | '{') => depth += 1,
+                Some(')' | ']' | '}') => depth = depth.saturating_sub(1),
+                Some(',') if depth == 1 => return true,
+                _ => {}
+            }
+        }
+        false
     }
 
     fn unordered_aggregate(&self, i: usize, name: &str, reads: &mut SqlReads) {
@@ -365,10 +381,11 @@ mod tests {
             "SELECT 1; SELECT 2",
             "",
             "SELECT main.now()",
+            "SELECT age(f(t, u)) FROM x",
         ] {
             assert_eq!(analyze(sql).errors.len(), 1, "{sql}");
         }
-        assert!(analyze("SELECT 1 AS current_date, t.now FROM t;").errors.is_empty());
+        assert!(analyze("SELECT 1 AS current_date, t.now, age(a, b) FROM t;").errors.is_empty());
     }
 
     #[test]

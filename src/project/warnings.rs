@@ -2,7 +2,9 @@
 
 use super::StreamPattern;
 use super::aggregates::AggregateDef;
-use super::diagnostics::Diagnostic;
+use super::contracts::Contracts;
+use super::diagnostics::{Diagnostic, nearest};
+use super::key_check::toml_key;
 
 /// Two aggregates over the same streams are common; two patterns that are written differently and meet in some
 /// streams are seldom meant (`order-{id}` takes `order-item-1` too).
@@ -20,6 +22,21 @@ pub(crate) fn overlapping_streams(aggregates: &[AggregateDef], warnings: &mut Ve
                     Diagnostic::new(format!("streams of `{}` may also be streams of `{}`", other.name, one.name), b_place)
                         .also(a_place, "overlaps with this")
                         .help(help),
+                );
+            }
+        }
+    }
+}
+
+/// A rule for a type without a contract is legal; one letter away from a declared type it is seldom meant.
+pub(crate) fn misspelt_types(aggregates: &[AggregateDef], contracts: &Contracts, warnings: &mut Vec<Diagnostic>) {
+    for rule in aggregates.iter().flat_map(|aggregate| &aggregate.on) {
+        for name in rule.pattern.named().filter(|name| !contracts.named().any(|declared| declared == *name)) {
+            if let Some(near) = nearest(name, contracts.named().filter(|near| near.len().abs_diff(name.len()) <= 2)) {
+                warnings.push(
+                    Diagnostic::new(format!("no contract declares the event type `{name}`"), &rule.place)
+                        .label(format!("did you mean `{near}`?"))
+                        .help(format!("if `{name}` is a type of its own, declare it: [event.{}]", toml_key(name))),
                 );
             }
         }
