@@ -24,6 +24,7 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
     let active = vec![true; project.aggregates.len()];
     let mut failures = Vec::new();
     let mut batches: Vec<Arc<Routed>> = Vec::new();
+    let mut versions = hashbrown::HashMap::new();
     let mut at = 0;
     while at < test.given.len() {
         let source = test.given[at].source;
@@ -34,7 +35,7 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
                 .with_help("with several sources each given event names its own: `source = \"shop\"`"));
         };
         let decoder = Decoder::new(project, source);
-        let routed = Arc::new(route(decoder.given(&test.given[at..end])?, project, &active));
+        let routed = Arc::new(route(decoder.given(&test.given[at..end], at, &mut versions)?, project, &active));
         for bad in &routed.batch.bad {
             failures.push(format!("given event {}: {}", at + bad.line as usize + 1, bad.reason));
         }

@@ -4,7 +4,7 @@
 //! Within a lane everything happens in log order; so the result does not depend on rounds or threads.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -72,7 +72,6 @@ struct LaneRound {
     filtered: u64,
     duplicates: u64,
     conflicts: Vec<(usize, u32)>,
-    sequence_and_fold: Duration,
 }
 
 impl Scan<'_> {

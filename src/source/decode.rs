@@ -309,7 +309,11 @@ impl<'p> Decoder<'p> {
     }
 
     /// Events as a test gives them, without records: the envelope is given, payloads are decoded as always.
-    pub fn given(&self, given: &[Given]) -> Result<Batch> {
+    /// What a test leaves out is made up: versions count up from 1 in each stream that names none, positions
+    /// from 1, and each event is a second younger than the one before (the first is of 2000-01-01).
+    /// `before`: how many events the test gave before these.
+    pub fn given(&self, given: &[Given], before: usize, versions: &mut HashMap<String, i64>) -> Result<Batch> {
+        const FIRST_TIME: i64 = 946_684_800_000_000;
         let mut batch = Batch::new(0, 0, 0);
         let mut scratch = Scratch::default();
         for (number, event) in given.iter().enumerate() {
@@ -320,12 +324,14 @@ impl<'p> Decoder<'p> {
             events.mark.push(number as u64);
             events.stream.push(&event.stream);
             events.event_type.push(&event.event_type);
-            events.version.push(event.version);
-            events.position.push(event.position);
+            let version = versions.entry(event.stream.clone()).or_default();
+            *version = event.version.unwrap_or(*version + 1);
+            events.version.push(Some(*version));
+            events.position.push(Some(event.position.unwrap_or((before + number) as i64 + 1)));
             let time = event.time.as_deref().map(|time| cast_text(time, &Type::Timestamp));
             events.id.push(event.id.as_deref().unwrap_or(""));
             let (time, mut failed) = match time {
-                None => (None, None),
+                None => (Some(FIRST_TIME + (before + number) as i64 * 1_000_000), None),
                 Some(Ok(Value::Timestamp(t))) => (Some(t), None),
                 Some(Ok(_)) => (None, None),
                 Some(Err(e)) => (None, Some(Refusal { kind: BadKind::Envelope, reason: format!("`time`: {}", e.0) })),
