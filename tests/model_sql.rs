@@ -234,3 +234,51 @@ fn a_missing_lookup_table_is_no_input() {
     let error = Engine::open(&inputs, &limits(dir.path(), 1)).err().unwrap();
     assert_eq!((error.kind, error.places[0].as_str()), (Kind::NoInput, "[table.country]"));
 }
+
+#[test]
+fn the_querys_own_order_is_kept_by_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = orders(dir.path(), 300_000);
+    let rows = |threads: usize, materialize: bool| {
+        let mut engine = Engine::open(&inputs(table.clone()), &limits(dir.path(), threads)).unwrap();
+        let m = model("m", "SELECT country, total * 0.5e0 AS half, id FROM orders ORDER BY total % 7 DESC, country");
+        engine.define(&m, materialize).unwrap();
+        engine.rows(&m, &[], &[]).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let one = rows(1, false);
+    assert_eq!(one.iter().map(|b| b.num_rows()).sum::<usize>(), 300_000);
+    assert_eq!(one, rows(4, false));
+    assert_eq!(one, rows(4, true));
+}
+
+#[test]
+fn values_that_are_equal_to_sql_but_not_the_same_have_one_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path(), 1);
+    for (values, ty) in [("['1 month', '30 days', '1 month', '30 days']", "INTERVAL"), ("['0.0', '-0.0', '0.0', '-0.0']", "DOUBLE")] {
+        let mut published = Vec::new();
+        for order in ["DESC", "ASC"] {
+            let m = model(
+                &format!("m_{ty}_{order}"),
+                &format!("SELECT x FROM (SELECT unnest({values})::{ty} AS x) ORDER BY x::VARCHAR {order}"),
+            );
+            engine.define(&m, true).unwrap();
+            published.push(engine.rows(&m, &["x".to_string()], &[]).unwrap().collect::<Result<Vec<_>, _>>().unwrap());
+        }
+        assert_eq!(published[0], published[1], "{ty}");
+    }
+}
+
+#[test]
+fn two_columns_of_one_name_are_told_apart() {
+    for materialize in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = engine(dir.path(), 3);
+        let m = model("m", "SELECT a.id, b.id, 7 AS \"ID\" FROM orders a JOIN orders b USING (id) ORDER BY a.id DESC");
+        engine.define(&m, materialize).unwrap();
+        let names: Vec<String> = engine.columns(&m).unwrap().iter().map(|(c, _)| c.clone()).collect();
+        assert_eq!(names, ["id", "id_1", "ID_2"]);
+        let batch = engine.rows(&m, &[], &[]).unwrap().next().unwrap().unwrap();
+        assert_eq!((batch.num_columns(), batch.num_rows()), (3, 3));
+    }
+}

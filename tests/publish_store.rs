@@ -55,7 +55,7 @@ fn a_manifest_is_read_as_it_was_written() {
         rows: vec![RowsTable { name: "history".into(), files: vec![file("snapshots/o/3.parquet")] }],
     });
     full.event_tables.push(EventTable { event_type: "E".into(), fingerprint: "e".into(), files: vec![file("events/E/1.parquet")] });
-    full.read_models.push(ReadModel { name: "m".into(), fingerprint: "m".into(), generation: 1, rows: 5 });
+    full.read_models.push(ReadModel { name: "m".into(), fingerprint: "m".into(), generation: 1, rows: 5, stale: true });
     full.published.push(Published {
         read_model: "m".into(),
         kind: TargetKind::DuckDb,
@@ -141,4 +141,19 @@ fn names_become_folders_that_stay_inside() {
     use foldline::state::store::safe_name;
     assert_eq!(safe_name("../a b"), "%2E%2E%2Fa%20b");
     assert!(safe_name(&"ü".repeat(300)).len() < 200);
+}
+
+#[test]
+fn what_a_crash_of_the_first_run_left_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let orphan = store.fresh_data_dir("snapshots", "order").unwrap().join("1.parquet");
+    fs::write(&orphan, "half").unwrap();
+    store.collect_garbage(Duration::ZERO).unwrap();
+    assert!(!orphan.exists());
+    // But not where a manifest is there that cannot be read: it may name the file.
+    fs::write(&orphan, "whole").unwrap();
+    fs::write(dir.path().join(".foldline/manifests/1.json"), "{").unwrap();
+    store.collect_garbage(Duration::ZERO).unwrap();
+    assert!(orphan.exists());
 }

@@ -321,3 +321,26 @@ fn a_discarded_publication_leaves_nothing() {
     assert_eq!(names(&dir.path().join("out")), Vec::<String>::new());
     assert_eq!(names(&dir.path().join(".foldline/targets")), Vec::<String>::new());
 }
+
+#[test]
+fn a_commit_that_failed_after_it_had_happened_is_not_discarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = three_targets(dir.path());
+    run(dir.path(), &models, 10).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let mut publication = Publication::begin(&store, 2, &publish::selection(&models, &[])).unwrap();
+    let inputs = Inputs { attach: publication.attachments(), ..Inputs::default() };
+    let limits = Limits { threads: 1, memory_bytes: 512 << 20, temp_dir: store.staging().unwrap() };
+    let mut engine = Engine::open(&inputs, &limits).unwrap();
+    let constant = ReadModel { sql: "SELECT 1 AS id, 'DE' AS country".into(), ..three_targets(dir.path()).remove(0) };
+    engine.define(&constant, true).unwrap();
+    publication.stage(&engine, &constant).unwrap();
+    let mut manifest = Manifest::empty(2, "2026-01-01T00:00:00Z".into(), Reason::Run);
+    manifest.published = publication.finish(&engine).unwrap();
+    files::arm_failpoint(Some("publish.after_manifest"));
+    store.commit(&manifest).unwrap_err();
+    files::arm_failpoint(None);
+    publication.discard().unwrap();
+    assert_eq!(publish::recover(&store).unwrap().rolled_forward.len(), 3);
+    assert_eq!(seen(dir.path()), [1; 3]);
+}

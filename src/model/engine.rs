@@ -28,6 +28,9 @@ pub struct Engine {
     models: HashMap<String, Defined>,
 }
 
+/// A row whose values are DuckDB's text of them; `None` is NULL.
+pub type TextRow = Vec<Option<String>>;
+
 /// A read model that the engine knows.
 struct Defined {
     columns: Vec<(String, String)>,
@@ -59,7 +62,11 @@ impl Engine {
         .map_err(own)?;
         let connection = database.connect().map_err(own)?;
         let engine = Engine { connection, database, models: HashMap::new() };
-        engine.run("SET GLOBAL TimeZone = 'UTC'")?;
+        // A DuckDB without ICU knows no time zones and takes every time as UTC.
+        match engine.connection.execute("SET GLOBAL TimeZone = 'UTC'") {
+            Err(e) if !e.0.contains("TimeZone") => return Err(own(e)),
+            _ => {}
+        }
         let mut allowed: Vec<String> = Vec::new();
         for aggregate in &inputs.aggregates {
             engine.table(&quote(&aggregate.table.name), &aggregate.table, &mut allowed)?;
@@ -197,7 +204,7 @@ impl Engine {
 
     /// The columns and the rows of anything that has a name (a read model, an aggregate), each value as
     /// DuckDB's text of it, in a total order. At most `limit` rows.
-    pub fn text_rows(&self, name: &str, limit: Option<usize>) -> Result<(Vec<String>, Vec<Vec<Option<String>>>)> {
+    pub fn text_rows(&self, name: &str, limit: Option<usize>) -> Result<(Vec<String>, Vec<TextRow>)> {
         let failed = |e: DuckError| own_error(&format!("the rows of `{name}` cannot be read"), &e);
         let columns = self.describe(&quote(name)).map_err(failed)?;
         let shown: Vec<String> = columns.iter().map(|(c, _)| format!("CAST({} AS VARCHAR)", quote(c))).collect();
@@ -224,6 +231,12 @@ impl Engine {
             keys.push(sort_key(entry, &defined.columns, &table).map_err(|e| e.at(model.place.clone()))?);
         }
         keys.extend(defined.columns.iter().map(|(c, _)| format!("{table}.{}", quote(c))));
+        // Values that are equal to SQL and yet not the same: -0.0 and 0.0, one month and thirty days.
+        keys.extend(defined.columns.iter().filter_map(|(c, ty)| match ty.as_str() {
+            "FLOAT" | "DOUBLE" => Some(format!("signbit({table}.{})", quote(c))),
+            "INTERVAL" => Some(format!("CAST({table}.{} AS VARCHAR)", quote(c))),
+            _ => None,
+        }));
         Ok(format!(" ORDER BY {}", keys.join(", ")))
     }
 

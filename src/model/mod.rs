@@ -16,7 +16,7 @@ mod views;
 pub use check::{CheckFailure, check_bind};
 pub use duck::Interrupt;
 pub(crate) use duck::{Database, DuckError};
-pub use engine::{Engine, ModelRows};
+pub use engine::{Engine, ModelRows, TextRow};
 pub use inputs::{AggregateInput, Attachment, Inputs, Limits, TableInput, event_columns};
 pub(crate) use views::quote;
 

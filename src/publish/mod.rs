@@ -119,6 +119,7 @@ impl<'s> Publication<'s> {
         for target in &targets {
             if let Some(parent) = target.path.parent() {
                 files::create_dir_all(parent)?;
+                parent.parent().map_or(Ok(()), files::sync_dir)?;
             }
             if target.kind != TargetKind::ParquetFile {
                 files::create_dir_all(&target.staging)?;
@@ -203,8 +204,14 @@ impl<'s> Publication<'s> {
         Ok(published)
     }
 
-    /// Removes everything that was staged: the run failed or was stopped before its commit.
+    /// Removes everything that was staged: the run failed or was stopped before its commit. Where a manifest
+    /// names it all the same (the commit failed only after it had happened), it stays.
     pub fn discard(self) -> Result<()> {
+        let kept = self.store.manifests()?;
+        let named = |p: &Path| kept.iter().flat_map(|m| &m.published).any(|e| self.store.resolve(&e.generation_path) == p);
+        if self.targets.iter().any(|t| named(&t.generation_path)) {
+            return Ok(());
+        }
         for target in &self.targets {
             files::remove(&target.staging)?;
             files::remove(&target.generation_path)?;

@@ -61,6 +61,10 @@ fn sweep(store: &Store, kept: &[Manifest]) -> Result<()> {
                 alive = true;
             } else {
                 files::remove(&generation)?;
+                // What a reader that opened the DuckDB file for writing left beside it.
+                let mut log = generation.into_os_string();
+                log.push(".wal");
+                files::remove(Path::new(&log))?;
             }
         }
         if !alive {
