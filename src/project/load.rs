@@ -17,6 +17,9 @@ use super::toml_walk::{self, Table};
 use super::variables::Variables;
 use super::{Aggregate, EventTable, KeyColumn, Project, ReadModel, Source, key_check, read_models, rules, sources, warnings};
 
+/// Errors, and warnings, that are shown at most: each is a screen of its own.
+const SHOWN_MAX: usize = 100;
+
 /// Reads and compiles a project file. `vars`: `--var NAME=VALUE`; other variables come from the environment.
 /// Errors are of [`Kind::Project`], in the file's order.
 pub fn load(file: &Path, vars: &BTreeMap<String, String>) -> Result<Project, Vec<Error>> {
@@ -59,6 +62,7 @@ impl Loader {
         let mut found = std::mem::take(&mut self.found);
         found.sort_by(|a, b| a.place.cmp(&b.place));
         found.dedup_by(|a, b| a.place == b.place && a.message == b.message);
+        found.truncate(SHOWN_MAX);
         found.into_iter().map(|diagnostic| diagnostic.into_error(&self.files)).collect()
     }
 
@@ -120,7 +124,7 @@ impl Loader {
             self.files = definitions.files;
             return None;
         }
-        let warnings = self.warnings.drain(..).map(|warning| warning.into_warning(&definitions.files)).collect();
+        let warnings = self.warnings.drain(..).take(SHOWN_MAX).map(|warning| warning.into_warning(&definitions.files)).collect();
         let folder_name = || root.file_name().map_or("project".to_string(), |name| name.to_string_lossy().into_owned());
         Some(Project {
             name: table.table("project").and_then(|project| project.text("name")).map_or_else(folder_name, |text| text.value.clone()),

@@ -76,6 +76,9 @@ const OUTSIDE_BEGIN: &[&str] = &[
 /// Aggregates whose result depends on the order of rows unless they have an ORDER BY inside.
 const ORDERED: &[&str] = &["list", "array_agg", "string_agg", "group_concat", "listagg", "first", "last", "any_value", "arbitrary", "mode"];
 
+/// More findings of one kind are not looked for.
+const FINDINGS_MAX: usize = 20;
+
 /// What a SELECT reads.
 pub(crate) fn analyze(sql: &str) -> SqlReads {
     let mut tokens = tokens(sql);
@@ -105,7 +108,7 @@ pub(crate) fn analyze(sql: &str) -> SqlReads {
         );
         return reads;
     }
-    let words = Words { sql, tokens: &tokens };
+    let words = Words { sql, tokens: &tokens, behind: matching(&tokens) };
     words.ctes(&mut reads);
     words.functions(&mut reads);
     words.tables(&mut reads);
@@ -132,6 +135,26 @@ struct Frame {
 struct Words<'a> {
     sql: &'a str,
     tokens: &'a [Token],
+    /// For each opening parenthesis the index behind the closing one.
+    behind: Vec<usize>,
+}
+
+/// For each `(` the index behind its `)`, or the end where there is none.
+fn matching(tokens: &[Token]) -> Vec<usize> {
+    let mut behind = vec![tokens.len(); tokens.len()];
+    let mut open = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        match token.kind {
+            Kind::Symbol('(') => open.push(i),
+            Kind::Symbol(')') => {
+                if let Some(begin) = open.pop() {
+                    behind[begin] = i + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    behind
 }
 
 impl Words<'_> {
@@ -152,20 +175,7 @@ impl Words<'_> {
 
     /// The index behind the closing parenthesis of the one at `open`.
     fn behind(&self, open: usize) -> usize {
-        let mut depth = 0usize;
-        for i in open..self.tokens.len() {
-            match self.symbol(i) {
-                Some('(') => depth += 1,
-                Some(')') => {
-                    depth = depth.saturating_sub(1);
-                    if depth == 0 {
-                        return i + 1;
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.tokens.len()
+        self.behind.get(open).copied().unwrap_or(self.tokens.len())
     }
 
     /// `name AS (`, `name AS MATERIALIZED (`, `name(a, b) AS (`
@@ -199,7 +209,7 @@ impl Words<'_> {
             let dotted = self.symbol(i + 1) == Some('.') || (i > 0 && self.symbol(i - 1) == Some('.'));
             let bare_clock = token.kind == Kind::Word && !dotted && !self.before(i, "as") && CLOCK_WORDS.contains(&lower.as_str());
             // `age(t)` counts from today, `age(t, u)` does not.
-            let from_today = called && lower == "age" && !self.has_comma(i + 1);
+            let from_today = called && lower == "age" && reads.errors.len() < FINDINGS_MAX && !self.has_comma(i + 1);
             if bare_clock || from_today || (called && CLOCK.contains(&lower.as_str())) {
                 let shown = if called { format!("{lower}()") } else { lower };
                 reads.error(
@@ -242,6 +252,10 @@ impl Words<'_> {
     }
 
     fn unordered_aggregate(&self, i: usize, name: &str, reads: &mut SqlReads) {
+        // Enough to act on; more would only take time.
+        if reads.unordered.len() >= FINDINGS_MAX {
+            return;
+        }
         let behind = self.behind(i + 1);
         let ordered = (i + 1..behind).any(|j| self.word(j, "order"));
         let within = self.word(behind, "within") || self.word(behind, "over");
