@@ -69,7 +69,7 @@ pub struct Error {
     /// What to do, one line each.
     pub help: Vec<String>,
     /// A rendered source snippet with a caret, shown instead of `message` and `places` (project files).
-    pub snippet: Option<Snippet>,
+    pub snippet: Option<Box<Snippet>>,
 }
 
 /// The two renderings of one diagnostic; which is shown depends on where it is shown.

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::event::{EventEnv, EventView};
 use super::key;
-use crate::project::{Aggregate, AggregatePlan, Project, Rule, StreamPattern, Var};
+use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
 use crate::source::{Bad, BadKind, Batch, Route};
 use crate::sql::{Expr, Value};
 
@@ -127,29 +127,7 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
 }
 
 fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {
-    aggregate.stream.as_ref().is_none_or(|pattern| matches(pattern, stream, &mut Vec::new()))
-}
-
-/// Matches a stream's name; `out` gets the placeholders' texts. The last placeholder takes the rest, the
-/// others the shortest text.
-pub fn matches<'a>(pattern: &StreamPattern, stream: &'a str, out: &mut Vec<&'a str>) -> bool {
-    let Some(mut rest) = stream.strip_prefix(pattern.prefix.as_str()) else { return false };
-    let last = pattern.placeholders.len().saturating_sub(1);
-    for (i, (_, literal)) in pattern.placeholders.iter().enumerate() {
-        let end = match (i == last, literal.is_empty()) {
-            (true, true) => Some(rest.len()),
-            (true, false) => rest.len().checked_sub(literal.len()).filter(|end| rest.as_bytes()[*end..] == *literal.as_bytes()),
-            (false, _) => rest.find(literal.as_str()),
-        };
-        let Some(end) = end else { return false };
-        let (part, behind) = (&rest[..end], &rest[end + literal.len()..]);
-        if part.is_empty() {
-            return false;
-        }
-        out.push(part);
-        rest = behind;
-    }
-    rest.is_empty()
+    aggregate.stream.as_ref().is_none_or(|pattern| pattern.capture_into(stream, &mut Vec::new()))
 }
 
 impl Touches {
@@ -185,7 +163,7 @@ impl Router {
         let stream = view.events.stream.get(view.event);
         let mut placeholders = Vec::new();
         if let Some(pattern) = &aggregate.stream
-            && !matches(pattern, stream, &mut placeholders)
+            && !pattern.capture_into(stream, &mut placeholders)
         {
             return Ok(false);
         }
@@ -335,36 +313,5 @@ impl Router {
         } else {
             touches.parts[partition_of(view.events.stream_hash[view.event])].push(touch);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pattern(prefix: &str, placeholders: &[(&str, &str)]) -> StreamPattern {
-        StreamPattern {
-            text: String::new(),
-            prefix: prefix.into(),
-            placeholders: placeholders.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
-        }
-    }
-
-    #[test]
-    fn a_placeholder_takes_the_rest_and_the_first_of_several_the_shortest() {
-        let one = pattern("order-", &[("id", "")]);
-        let mut out = Vec::new();
-        assert!(matches(&one, "order-17-b", &mut out));
-        assert_eq!(out, ["17-b"]);
-        assert!(!matches(&one, "orders-17", &mut Vec::new()));
-        assert!(!matches(&one, "order-", &mut Vec::new()));
-        let two = pattern("", &[("tenant", "/"), ("id", "")]);
-        out.clear();
-        assert!(matches(&two, "a/b/c", &mut out));
-        assert_eq!(out, ["a", "b/c"]);
-        let suffixed = pattern("x-", &[("id", "-events")]);
-        out.clear();
-        assert!(matches(&suffixed, "x-1-events-events", &mut out));
-        assert_eq!(out, ["1-events"]);
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn sql_error(what: &str, place: &str, error: &DuckError) -> Error {
             let cut = at.map_or(text.len(), |(i, _)| i + 1);
             format!("{}{caret}{}", &text[..cut], &text[cut..])
         };
-        out.snippet = Some(Snippet { plain: with_caret(out.render(false)), colored: with_caret(out.render(true)) });
+        out.snippet = Some(Box::new(Snippet { plain: with_caret(out.render(false)), colored: with_caret(out.render(true)) }));
     }
     out
 }

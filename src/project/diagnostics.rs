@@ -101,7 +101,7 @@ impl Diagnostic {
         let colored = self.render(files, Level::ERROR, Renderer::styled());
         let mut error = Error::new(Kind::Project, self.message).at(format!("{}:{line}:{column}", files.0[self.place.file].0));
         error.help = self.help;
-        error.snippet = Some(Snippet { plain, colored });
+        error.snippet = Some(Box::new(Snippet { plain, colored }));
         error
     }
 

@@ -105,19 +105,26 @@ impl StreamPattern {
 
     /// The values of the placeholders, if the stream's name fits: each takes the shortest text, the last one the rest.
     pub fn captures<'a>(&self, stream: &'a str) -> Option<Vec<&'a str>> {
-        let mut rest = stream.strip_prefix(self.prefix.as_str())?;
-        let mut out = Vec::with_capacity(self.placeholders.len());
+        let mut parts = Vec::with_capacity(self.placeholders.len());
+        self.capture_into(stream, &mut parts).then_some(parts)
+    }
+
+    /// The same into a vector that is reused from stream to stream; false: the stream does not fit.
+    pub fn capture_into<'a>(&self, stream: &'a str, parts: &mut Vec<&'a str>) -> bool {
+        parts.clear();
+        let Some(mut rest) = stream.strip_prefix(self.prefix.as_str()) else { return false };
         for (i, (_, literal)) in self.placeholders.iter().enumerate() {
             let last = i + 1 == self.placeholders.len();
             let length = match (last, literal.is_empty()) {
-                (true, true) => rest.len(),
-                (true, false) => rest.strip_suffix(literal.as_str())?.len(),
-                (false, _) => rest.find(literal.as_str())?,
+                (true, true) => Some(rest.len()),
+                (true, false) => rest.strip_suffix(literal.as_str()).map(str::len),
+                (false, _) => rest.find(literal.as_str()),
             };
-            out.push(&rest[..length]);
+            let Some(length) = length else { return false };
+            parts.push(&rest[..length]);
             rest = &rest[length + literal.len()..];
         }
-        rest.is_empty().then_some(out)
+        rest.is_empty()
     }
 
     /// True where some stream may fit both (told from the literal beginnings and ends; errs on the side of yes).
