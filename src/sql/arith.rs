@@ -105,6 +105,7 @@ fn operation(sign: &str) -> Operation {
         "-" => Operation::Subtract,
         "*" => Operation::Multiply,
         "%" => Operation::Modulo,
+        "//" => Operation::DivideOrNull,
         _ => Operation::Divide,
     }
 }
@@ -126,8 +127,16 @@ fn decimal(sign: &str, left: Typed, right: Typed, span: Range<usize>) -> Bound {
     let (Some((w1, s1)), Some((w2, s2))) = (coerce::decimal_properties(&left.ty), coerce::decimal_properties(&right.ty)) else {
         return Err(no_fit(sign, &left, &right, false, &span));
     };
+    // DuckDB gives up on a type where one side is a NULL literal.
+    if [&left, &right].iter().any(|side| matches!(side.node, Node::Const(Value::Null))) {
+        return Ok(Typed::new(Node::Const(Value::Null), Type::Null, span));
+    }
     let max_width = w1.max(w2);
     let operation = operation(sign);
+    // A remainder whose operands have no common DECIMAL is taken of doubles.
+    if operation == Operation::Modulo && s1.max(s2) + (w1 - s1).max(w2 - s2) > 38 {
+        return Ok(number(Operation::ModuloOrNull, left.cast(&Type::Double).node, right.cast(&Type::Double).node, Type::Double, span));
+    }
     let (width, scale) = if operation == Operation::Multiply {
         let scale = s1 + s2;
         if scale > 38 {
@@ -154,22 +163,19 @@ fn decimal(sign: &str, left: Typed, right: Typed, span: Range<usize>) -> Bound {
         return Err(no_fit(sign, &left, &right, false, &span));
     }
     let ty = Type::Decimal { width, scale };
-    let storage = |width: u8| match width {
-        0..=4 => 2,
-        5..=9 => 4,
-        10..=18 => 8,
-        _ => 16,
+    // Operands of the result's storage and scale are taken as they are; all others are cast, which may fail.
+    let storage = |ty: &Type| match ty {
+        Type::SmallInt | Type::Decimal { width: 0..=4, .. } => 2,
+        Type::Integer | Type::Decimal { width: 5..=9, .. } => 4,
+        Type::BigInt | Type::Decimal { width: 10..=18, .. } => 8,
+        Type::HugeInt | Type::Decimal { .. } => 16,
+        _ => 0,
     };
-    let bring = |typed: Typed, w: u8, s: u8| {
+    let bring = |typed: Typed, s: u8| {
         let to_scale = if operation == Operation::Multiply { s } else { scale };
-        // An operand of the same storage and scale is taken as it is; every other one is cast, which may fail.
-        if typed.ty.is_decimal() && s == to_scale && storage(w) == storage(width) {
-            typed
-        } else {
-            typed.cast(&Type::Decimal { width, scale: to_scale })
-        }
+        if s == to_scale && storage(&typed.ty) == storage(&ty) { typed } else { typed.cast(&Type::Decimal { width, scale: to_scale }) }
     };
-    let (left, right) = (bring(left, w1, s1), bring(right, w2, s2));
+    let (left, right) = (bring(left, s1), bring(right, s2));
     let most = power_of_ten(width) - 1;
     let node = Node::Whole(Box::new(Whole { operation, left: left.node, right: right.node, least: -most, most, ty: ty.clone() }));
     Ok(Typed::new(node, ty, span))

@@ -343,7 +343,7 @@ impl<'s> Binder<'s> {
         };
         // DuckDB starts from ELSE: literals adapt to the branches before them.
         let ty = common_type(std::iter::once(&otherwise).chain(bound.iter().map(|(_, then)| then)), "CASE")?;
-        let arms = bound.into_iter().map(|(when, then)| (when.node, then.cast(&ty).node)).collect();
+        let arms = bound.into_iter().map(|(when, then)| (when.node.as_condition(), then.cast(&ty).node)).collect();
         let node = Node::Case { arms, otherwise: Box::new(otherwise.cast(&ty).node) };
         Ok(Typed::new(node, ty, span))
     }
@@ -461,7 +461,7 @@ pub fn comparison(comparison: Comparison, left: Typed, right: Typed, span: &Rang
 
 pub fn and(left: Typed, right: Typed, span: &Range<usize>) -> Typed {
     let right_can_fail = right.node.can_fail();
-    let node = Node::And { left: Box::new(left.node), right: Box::new(right.node), right_can_fail };
+    let node = Node::And { left: Box::new(left.node), right: Box::new(right.node), right_can_fail, condition: false };
     Typed::new(node, Type::Boolean, span.clone())
 }
 

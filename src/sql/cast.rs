@@ -191,13 +191,11 @@ fn from_float(x: f64, value: &Value, from: &Type, to: &Type) -> Result<Value, Ev
         }
         Type::Decimal { width, scale } => {
             let scaled = x * power_of_ten(*scale) as f64;
-            // DuckDB nudges the product so that 1.15 * 100 is 115 and not 114.99….
-            let nudged = scaled + if scaled > 0.0 { 1e-9 } else { -1e-9 };
             let limit = power_of_ten(*width) as f64;
-            if !nudged.is_finite() || nudged <= -limit || nudged >= limit {
+            if !scaled.is_finite() || scaled <= -limit || scaled >= limit {
                 return out_of_range(value, from, to);
             }
-            let out = nudged.round_ties_even() as i128;
+            let out = scaled.round() as i128;
             if out.unsigned_abs() >= power_of_ten(*width).unsigned_abs() {
                 return out_of_range(value, from, to);
             }
@@ -207,7 +205,7 @@ fn from_float(x: f64, value: &Value, from: &Type, to: &Type) -> Result<Value, Ev
             let Some((least, most)) = to.integer_range() else { return no_cast(from, to) };
             let rounded = x.round_ties_even();
             // 2^127 is the first double beyond HUGEINT; `as` saturates.
-            if !rounded.is_finite() || rounded >= 1.7014118346046923e38 || rounded < -1.7014118346046923e38 {
+            if !rounded.is_finite() || x < least as f64 || rounded >= 1.7014118346046923e38 || rounded < -1.7014118346046923e38 {
                 return out_of_range(value, from, to);
             }
             let whole = rounded as i128;

@@ -44,7 +44,11 @@ pub enum Operation {
     Subtract,
     Multiply,
     Divide,
+    /// `//`: NULL where the divisor is zero, for floating numbers too.
+    DivideOrNull,
     Modulo,
+    /// Of decimals, in doubles: NULL where the divisor is zero.
+    ModuloOrNull,
 }
 
 /// Arithmetic of integers and of decimals that were brought to one scale.
@@ -115,10 +119,12 @@ pub enum Node {
         right: Box<Node>,
         not: bool,
     },
+    /// `condition`: only whether it is true matters, so NULL on the left decides, too.
     And {
         left: Box<Node>,
         right: Box<Node>,
         right_can_fail: bool,
+        condition: bool,
     },
     Or {
         left: Box<Node>,
@@ -203,9 +209,13 @@ impl Whole {
             Operation::Add => left.checked_add(right),
             Operation::Subtract => left.checked_sub(right),
             Operation::Multiply => left.checked_mul(right),
-            Operation::Divide | Operation::Modulo if right == 0 => return Ok(Value::Null),
-            Operation::Divide => left.checked_div(right),
-            Operation::Modulo => Some(left.checked_rem(right).unwrap_or(0)),
+            Operation::Divide | Operation::DivideOrNull | Operation::Modulo | Operation::ModuloOrNull if right == 0 => {
+                return Ok(Value::Null);
+            }
+            Operation::Divide | Operation::DivideOrNull => left.checked_div(right),
+            // DuckDB fails here although the rest would be 0.
+            Operation::Modulo if right == -1 && left == self.least && self.ty.is_integer() => None,
+            Operation::Modulo | Operation::ModuloOrNull => left.checked_rem(right),
         };
         match result {
             Some(result) if result >= self.least && result <= self.most => Ok(Value::Int(result)),
@@ -220,8 +230,9 @@ macro_rules! floating {
             Operation::Add => $left + $right,
             Operation::Subtract => $left - $right,
             Operation::Multiply => $left * $right,
-            Operation::Divide => $left / $right,
-            Operation::Modulo => $left % $right,
+            Operation::DivideOrNull | Operation::ModuloOrNull if $right == 0.0 => return Ok(Value::Null),
+            Operation::Divide | Operation::DivideOrNull => $left / $right,
+            Operation::Modulo | Operation::ModuloOrNull => $left % $right,
         }
     };
 }
@@ -248,6 +259,10 @@ impl Node {
                 _ => Value::Null,
             },
             Node::Compare(node) => {
+                // With a NULL literal nothing is compared, and what would fail does not (DuckDB's optimizer, again).
+                if matches!((&node.left, &node.right), (Node::Const(Value::Null), _) | (_, Node::Const(Value::Null))) {
+                    return Ok(Value::Null);
+                }
                 let (left, right) = (node.left.eval(env, locals)?, node.right.eval(env, locals)?);
                 if left.is_null() || right.is_null() {
                     return Ok(Value::Null);
@@ -258,9 +273,9 @@ impl Node {
                 let (left, right) = (left.eval(env, locals)?, right.eval(env, locals)?);
                 Value::Bool((compare::order(&left, &right) != std::cmp::Ordering::Equal) != *not)
             }
-            Node::And { left, right, right_can_fail } => {
+            Node::And { left, right, right_can_fail, condition } => {
                 let left = left.eval(env, locals)?;
-                if matches!(left, Value::Bool(false)) && !right_can_fail {
+                if matches!(left, Value::Bool(false)) && !right_can_fail || *condition && left.is_null() {
                     return Ok(left);
                 }
                 match (left, right.eval(env, locals)?) {
@@ -521,6 +536,32 @@ impl Node {
         closed(self, usize::MAX)
     }
 
+    /// The node as the condition of a CASE: AND and OR stop at the side that decides, as DuckDB's filters do.
+    pub fn as_condition(self) -> Node {
+        match self {
+            Node::And { left, right, .. } => {
+                let (left, right) = (Box::new(left.as_condition()), Box::new(right.as_condition()));
+                Node::And { left, right, right_can_fail: false, condition: true }
+            }
+            Node::Or { left, right, .. } => {
+                let (left, right) = (Box::new(left.as_condition()), Box::new(right.as_condition()));
+                Node::Or { left, right, right_can_fail: false }
+            }
+            node => node,
+        }
+    }
+
+    /// A NULL literal makes a strict function NULL without a look at its other arguments (as DuckDB's binder does).
+    fn is_null_for_certain(&self) -> bool {
+        let null = |node: &Node| matches!(node, Node::Const(Value::Null));
+        match self {
+            Node::Whole(node) => null(&node.left) || null(&node.right),
+            Node::Double(node) | Node::Float(node) => null(&node.left) || null(&node.right),
+            Node::Call { args, strict: true, .. } => args.iter().any(null),
+            _ => false,
+        }
+    }
+
     /// Evaluates what is constant. What fails stays as it is and fails where it is reached, as in DuckDB.
     pub fn fold(self) -> Node {
         let mut shallow = !matches!(self, Node::Const(_));
@@ -533,6 +574,9 @@ impl Node {
                 return Node::Const(value);
             }
         }
+        if self.is_null_for_certain() {
+            return Node::Const(Value::Null);
+        }
         match self {
             // A constant side decides without the other, even where the other would fail (as DuckDB's optimizer does).
             Node::And { left, right, .. } if is_bool(&left, false) || is_bool(&right, false) => Node::Const(Value::Bool(false)),
@@ -544,7 +588,7 @@ impl Node {
     /// False only where evaluation certainly succeeds.
     pub fn can_fail(&self) -> bool {
         let own = match self {
-            Node::Whole(node) => !matches!(node.operation, Operation::Modulo),
+            Node::Whole(_) => true,
             Node::Cast(node) => !node.or_null,
             Node::Call { .. } | Node::Update { .. } | Node::Each { .. } => true,
             _ => false,

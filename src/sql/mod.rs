@@ -220,3 +220,6 @@ impl Expr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

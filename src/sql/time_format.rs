@@ -83,7 +83,7 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
             'j' => number(day_of_year(date), 3),
             'f' => number(time % 1_000_000, 6),
             'g' => number(time % 1_000_000 / 1000, 3),
-            'n' => number(time % 1_000_000 * 1000, 9),
+            'n' => number(time % 1_000_000, 6),
             'U' => number((day_of_year(date) + 6 - day_of_week(date)) / 7, 2),
             'W' => number((day_of_year(date) + 6 - (day_of_week(date) + 6) % 7) / 7, 2),
             'G' => number(iso_week(date).0, 4),

@@ -35,6 +35,9 @@ fn nullif(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     let mut args = args.into_iter();
     let (of, other) = (take(&mut args, span)?, take(&mut args, span)?);
     let ty = of.ty.clone();
+    if ty == Type::Null {
+        return Ok(of);
+    }
     let (left, right, met) = compared(of.clone(), other, true, span)?;
     let by = By::of(&met);
     let node = Node::NullIf { of: Box::new(of.node), left: Box::new(left.node), right: Box::new(right.node), by };
@@ -49,8 +52,10 @@ fn if_(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         return Err(crate::sql::bind::error(format!("a BOOLEAN is wanted here, this is {}", when.shown()), &when.span));
     }
     let ty = common_type([&otherwise, &then].into_iter(), "if")?;
-    let node =
-        Node::Case { arms: vec![(when.cast(&Type::Boolean).node, then.cast(&ty).node)], otherwise: Box::new(otherwise.cast(&ty).node) };
+    let node = Node::Case {
+        arms: vec![(when.cast(&Type::Boolean).node.as_condition(), then.cast(&ty).node)],
+        otherwise: Box::new(otherwise.cast(&ty).node),
+    };
     Ok(Typed::new(node, ty, span.clone()))
 }
 
@@ -71,7 +76,8 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     Ok(lenient(args, ty, span, move |values| {
         let present = values.iter().filter(|value| !value.is_null());
         let order = |a: &&Value, b: &&Value| if by == By::Value { compare::order(a, b) } else { by.order(a, b) };
-        let chosen = if greatest { present.max_by(order) } else { present.min_by(order) };
+        // Of equal ones the first.
+        let chosen = if greatest { present.rev().max_by(order) } else { present.min_by(order) };
         Ok(chosen.cloned().unwrap_or_default())
     }))
 }

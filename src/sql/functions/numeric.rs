@@ -107,6 +107,8 @@ fn operator(sign: &'static str, args: Vec<Typed>, span: &Range<usize>) -> Bound 
 /// The one number that a function takes.
 fn number(args: &[Typed], span: &Range<usize>) -> Result<Type, crate::sql::CompileError> {
     match args.first() {
+        // DuckDB gives up on the type of a NULL literal of DECIMAL.
+        Some(arg) if arg.ty.is_decimal() && matches!(arg.node, Node::Const(Value::Null)) => Ok(Type::Null),
         Some(arg) if arg.ty.is_numeric() || arg.ty == Type::Null => Ok(arg.ty.clone()),
         Some(arg) => Err(error(format!("a number is wanted here, this is {}", arg.shown()), &arg.span)),
         None => Err(error("a number is missing", span)),
@@ -117,7 +119,7 @@ fn abs(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
     let ty = number(&args, span)?;
     if ty == Type::Null {
-        return Ok(null(Type::BigInt, span));
+        return Ok(null(if args[0].ty.is_decimal() { Type::Null } else { Type::BigInt }, span));
     }
     let most = ty.integer_range().map(|(_, most)| most);
     let shown = ty.clone();
@@ -159,6 +161,7 @@ fn whole(args: Vec<Typed>, span: &Range<usize>, up: bool) -> Bound {
     want_args(&args, 1..=1, span)?;
     let ty = number(&args, span)?;
     match ty {
+        Type::Null if args[0].ty.is_decimal() => Ok(null(Type::Null, span)),
         Type::Decimal { width, scale } => {
             let power = power_of_ten(scale);
             Ok(strict(args, Type::Decimal { width, scale: 0 }, span, move |args| match args.first() {
@@ -191,10 +194,20 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
     want_args(&args, 1..=2, span)?;
     let ty = number(&args, span)?;
     let mut args = args.into_iter();
-    let of = take(&mut args, span)?;
+    let mut of = take(&mut args, span)?;
+    let ty = match ty {
+        // ROUND has no overloads for unsigned integers.
+        Type::UTinyInt | Type::USmallInt | Type::UInteger if rounds => Type::BigInt,
+        Type::UBigInt if rounds => Type::HugeInt,
+        ty => ty,
+    };
+    if ty != Type::Null {
+        of = of.cast(&ty);
+    }
+    of.literal = false;
     let digits = args.next().map(|digits| implicit(digits, &Type::Integer, "the number of digits")).transpose()?;
     if ty == Type::Null {
-        return Ok(null(D, span));
+        return Ok(null(if of.ty.is_decimal() { Type::Null } else { Type::BigInt }, span));
     }
     let cut = move |i: i128, power: i128| if rounds { divide_rounded(i, power) } else { i / power };
     match ty {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Function, Overload, bind, lenient, null, plain, typed, want_args};
 use crate::sql::bind::{Bound, Typed, error_with_help};
-use crate::sql::eval::Outcome;
+use crate::sql::eval::{Node, Outcome};
 use crate::sql::{EvalError, Type, Value};
 
 const V: Type = Type::Varchar;
@@ -118,19 +118,11 @@ fn upper(text: &str) -> String {
 /// Characters from `offset` (from 1, negative from the end); a negative length goes to the left.
 pub fn substring(text: &str, offset: i128, length: Option<i128>) -> Value {
     let size = text.chars().count() as i128;
-    let mut length = length.unwrap_or(size);
-    let start = match offset {
-        0 => {
-            length -= 1;
-            if length <= 0 {
-                return Value::text("");
-            }
-            0
-        }
-        offset if offset > 0 => size.min(offset - 1),
-        offset => (size + offset).max(0),
-    };
-    let (start, end) = if length > 0 { (start, size.min(start + length)) } else { ((start + length).max(0), start) };
+    let length = length.unwrap_or(i64::MAX as i128);
+    // Position 0 lies before the first character, so that a length can reach into the text from outside.
+    let from = if offset < 0 { size + offset } else { offset - 1 };
+    let (start, end) = if length > 0 { (from, from + length) } else { (from + length, from) };
+    let (start, end) = (start.clamp(0, size), end.clamp(0, size));
     Value::text(text.chars().skip(start as usize).take((end - start).max(0) as usize).collect::<String>())
 }
 
@@ -219,6 +211,12 @@ fn concat_ws(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 
 /// `||`: lists with lists, blobs with blobs, everything else by its text; NULL gives NULL.
 pub fn concat_operator(left: Typed, right: Typed, span: Range<usize>) -> Bound {
+    let null_literal = |side: &Typed| matches!(side.node, Node::Const(Value::Null)) && !matches!(side.ty, Type::List(_));
+    if null_literal(&left) && null_literal(&right)
+        || (null_literal(&left) || null_literal(&right)) && !matches!((&left.ty, &right.ty), (Type::List(_), _) | (_, Type::List(_)))
+    {
+        return Ok(null(Type::Null, &span));
+    }
     match (&left.ty, &right.ty) {
         (Type::Null, _) | (_, Type::Null) if !matches!((&left.ty, &right.ty), (Type::List(_), _) | (_, Type::List(_))) => {
             Ok(null(Type::Null, &span))
