@@ -44,9 +44,14 @@ pub fn bad_records(bad: &BadReport, color: bool) -> String {
     let mut out = String::new();
     for record in &bad.first {
         let line = record.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let stream = record.stream.as_ref().map(|stream| format!(" (stream `{}`)", printable(stream))).unwrap_or_default();
+        // The kind is what is counted by; a reason that says it itself, or names the stream, does not say it twice.
+        let kind = if record.reason.starts_with(&record.kind) { String::new() } else { format!("{}: ", record.kind) };
+        let stream = match &record.stream {
+            Some(stream) if !record.reason.contains(&format!("`{stream}`")) => format!(" (stream `{}`)", printable(stream)),
+            _ => String::new(),
+        };
         let place = paint.cyan(&format!("{}{line}", printable(&record.file)));
-        let _ = writeln!(out, "{place}: {}: {}{stream}", record.kind, printable(&record.reason));
+        let _ = writeln!(out, "{place}: {kind}{}{stream}", printable(&record.reason));
     }
     let shown = bad.first.len() as u64;
     if bad.total > shown {
