@@ -76,44 +76,35 @@ pub struct Scratch {
     values: Vec<Value>,
 }
 
-/// Applies a touch to its row, or to every row. The error is the event's: what failed, with the rule's name.
-pub fn apply(
-    aggregate: &Aggregate,
-    plan: &AggregatePlan,
-    table: &mut Table,
-    rows_out: &mut [RowsOut],
-    scratch: &mut Scratch,
-    touches: &Touches,
-    touch: &Touch,
-    view: &EventView,
-) -> Result<(), String> {
-    let steps = touches.steps(touch);
-    let mut fold = Application { aggregate, plan, table, rows_out, scratch, touches, view };
-    if touch.all {
-        let rows: Vec<usize> = fold.table.rows().collect();
-        for row in rows {
-            let key = fold.table.key(row).to_vec();
-            let hash = xxhash_rust::xxh3::xxh3_64(&key);
-            fold.row(Some(row), hash, &key, steps)?;
-        }
-        return Ok(());
-    }
-    let key = touches.key(touch);
-    let row = fold.table.find(touch.hash, key);
-    fold.row(row, touch.hash, key, steps)
-}
-
-struct Application<'a> {
-    aggregate: &'a Aggregate,
-    plan: &'a AggregatePlan,
-    table: &'a mut Table,
-    rows_out: &'a mut [RowsOut],
-    scratch: &'a mut Scratch,
-    touches: &'a Touches,
-    view: &'a EventView<'a>,
+/// A touch of an event on its row.
+pub struct Application<'a> {
+    pub aggregate: &'a Aggregate,
+    pub plan: &'a AggregatePlan,
+    pub table: &'a mut Table,
+    pub rows_out: &'a mut [RowsOut],
+    pub scratch: &'a mut Scratch,
+    pub touches: &'a Touches,
+    pub view: &'a EventView<'a>,
 }
 
 impl Application<'_> {
+    /// Applies a touch to its row, or to every row. The error is the event's: what failed, with the rule's name.
+    pub fn apply(&mut self, touch: &Touch) -> Result<(), String> {
+        let touches = self.touches;
+        let steps = touches.steps(touch);
+        if touch.all {
+            let rows: Vec<usize> = self.table.rows().collect();
+            for row in rows {
+                let key = self.table.key(row).to_vec();
+                let hash = xxhash_rust::xxh3::xxh3_64(&key);
+                self.row(Some(row), hash, &key, steps)?;
+            }
+            return Ok(());
+        }
+        let key = touches.key(touch);
+        self.row(self.table.find(touch.hash, key), touch.hash, key, steps)
+    }
+
     fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step]) -> Result<(), String> {
         if !self.plan.old_columns.is_empty() {
             self.scratch.old.resize(self.table.state.len(), Value::Null);

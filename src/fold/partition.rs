@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
-use super::apply::{RowsOut, Scratch, apply};
+use super::apply::{Application, RowsOut, Scratch};
 use super::event::EventView;
 use super::route::{Routed, Touch};
 use super::table::Table;
@@ -92,7 +92,16 @@ impl Partition {
         }
         let view = EventView { events, block, event, row: row as usize };
         self.events_folded += 1;
-        if let Err(reason) = apply(aggregate, plan, &mut self.table, &mut self.rows, &mut self.scratch, touches, touch, &view) {
+        let mut application = Application {
+            aggregate,
+            plan,
+            table: &mut self.table,
+            rows_out: &mut self.rows,
+            scratch: &mut self.scratch,
+            touches,
+            view: &view,
+        };
+        if let Err(reason) = application.apply(touch) {
             self.stopped.insert(touches.key(touch).to_vec());
             self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason: format!("{}: {reason}", aggregate.name) });
         }

@@ -92,22 +92,22 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
     let mut touches: Vec<Option<Touches>> = (0..project.aggregates.len()).map(|_| None).collect();
     let mut taken = vec![false; batch.events.len()];
     let mut router = Router::default();
-    for event in 0..batch.events.len() {
+    for (event, taken) in taken.iter_mut().enumerate() {
         let Route::Block { block, row } = batch.events.route[event] else { continue };
         let plan = batch.blocks[block as usize].plan.clone();
-        taken[event] = plan.event_table.is_some();
+        *taken = plan.event_table.is_some();
         let mut failed = None;
         for aggregate_plan in &plan.aggregates {
             let index = aggregate_plan.aggregate;
             if !active[index] {
                 // counted as if it were folded: it was, by the run that consumed it
-                taken[event] |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
+                *taken |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
                 continue;
             }
             let view = EventView { events: &batch.events, block: &batch.blocks[block as usize], event, row: row as usize };
             let touches = touches[index].get_or_insert_with(Touches::new);
             match router.touch(&project.aggregates[index], aggregate_plan, &view, touches) {
-                Ok(concerned) => taken[event] |= concerned,
+                Ok(concerned) => *taken |= concerned,
                 Err(reason) => {
                     failed = Some(format!("{}: {reason}", project.aggregates[index].name));
                     break;
@@ -118,7 +118,7 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
             for touches in touches.iter_mut().flatten() {
                 touches.forget(event as u32);
             }
-            taken[event] = false;
+            *taken = false;
             batch.events.route[event] = Route::Bad;
             batch.bad.push(Bad { line: batch.events.line[event], kind: BadKind::Key, reason });
         }

@@ -4,6 +4,7 @@
 //! not copies: an event passes, is a duplicate, or is held until the versions before it have come.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use compact_str::CompactString;
@@ -143,11 +144,12 @@ impl<B: Clone> Sequencer<B> {
                 Some(last) if version <= last => Verdict::Duplicate,
                 _ => {
                     let waiting = self.held.entry(number).or_default();
-                    if waiting.contains_key(&version) {
-                        Verdict::Duplicate
-                    } else {
-                        waiting.insert(version, (batch.clone(), event));
-                        Verdict::Held
+                    match waiting.entry(version) {
+                        Entry::Occupied(_) => Verdict::Duplicate,
+                        Entry::Vacant(place) => {
+                            place.insert((batch.clone(), event));
+                            Verdict::Held
+                        }
                     }
                 }
             };
