@@ -326,7 +326,8 @@ fn scale_interval(interval: Interval, by: f64) -> Outcome {
     let months = interval.months as f64 * by;
     let days = interval.days as f64 * by + months.fract() * 30.0;
     let micros = interval.micros as f64 * by + days.fract() * datetime::MICROS_PER_DAY as f64;
-    if [months, days].iter().any(|x| !(x.abs() < i32::MAX as f64)) || !(micros.abs() < i64::MAX as f64) {
+    let fits = |x: f64, limit: f64| x.abs() < limit;
+    if !fits(months, i32::MAX as f64) || !fits(days, i32::MAX as f64) || !fits(micros, i64::MAX as f64) {
         return Err(interval_out_of_range());
     }
     Ok(Value::Interval(Interval { months: months as i32, days: days as i32, micros: micros.round() as i64 }))

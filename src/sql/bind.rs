@@ -343,7 +343,7 @@ impl<'s> Binder<'s> {
         };
         // DuckDB starts from ELSE: literals adapt to the branches before them.
         let ty = common_type(std::iter::once(&otherwise).chain(bound.iter().map(|(_, then)| then)), "CASE")?;
-        let arms = bound.into_iter().map(|(when, then)| (when.node.as_condition(), then.cast(&ty).node)).collect();
+        let arms = bound.into_iter().map(|(when, then)| (when.node.into_condition(), then.cast(&ty).node)).collect();
         let node = Node::Case { arms, otherwise: Box::new(otherwise.cast(&ty).node) };
         Ok(Typed::new(node, ty, span))
     }

@@ -205,7 +205,7 @@ fn from_float(x: f64, value: &Value, from: &Type, to: &Type) -> Result<Value, Ev
             let Some((least, most)) = to.integer_range() else { return no_cast(from, to) };
             let rounded = x.round_ties_even();
             // 2^127 is the first double beyond HUGEINT; `as` saturates.
-            if !rounded.is_finite() || x < least as f64 || rounded >= 1.7014118346046923e38 || rounded < -1.7014118346046923e38 {
+            if !rounded.is_finite() || x < least as f64 || rounded.abs() >= 1.7014118346046923e38 {
                 return out_of_range(value, from, to);
             }
             let whole = rounded as i128;

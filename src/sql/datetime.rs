@@ -452,7 +452,7 @@ pub fn format_interval(interval: Interval) -> String {
         let seconds = micros / 1_000_000;
         let mut text =
             format!("{}{:02}:{:02}:{:02}", if interval.micros < 0 { "-" } else { "" }, seconds / 3600, seconds / 60 % 60, seconds % 60);
-        if micros % 1_000_000 != 0 {
+        if !micros.is_multiple_of(1_000_000) {
             text.push_str(format!(".{:06}", micros % 1_000_000).trim_end_matches('0'));
         }
         parts.push(text);

@@ -11,12 +11,14 @@ use super::{Env, EvalError, Interval, MapEntries, Slot, Type, Value, cast, datet
 
 pub type Outcome = Result<Value, EvalError>;
 
+type Bound = dyn Fn(&[Value]) -> Outcome + Send + Sync;
+
 /// What a function does with its evaluated arguments.
 #[derive(Clone)]
 pub enum Run {
     Plain(fn(&[Value]) -> Outcome),
     /// With what was known when it was bound.
-    Bound(Arc<dyn Fn(&[Value]) -> Outcome + Send + Sync>),
+    Bound(Arc<Bound>),
 }
 
 impl Run {
@@ -537,14 +539,14 @@ impl Node {
     }
 
     /// The node as the condition of a CASE: AND and OR stop at the side that decides, as DuckDB's filters do.
-    pub fn as_condition(self) -> Node {
+    pub fn into_condition(self) -> Node {
         match self {
             Node::And { left, right, .. } => {
-                let (left, right) = (Box::new(left.as_condition()), Box::new(right.as_condition()));
+                let (left, right) = (Box::new(left.into_condition()), Box::new(right.into_condition()));
                 Node::And { left, right, right_can_fail: false, condition: true }
             }
             Node::Or { left, right, .. } => {
-                let (left, right) = (Box::new(left.as_condition()), Box::new(right.as_condition()));
+                let (left, right) = (Box::new(left.into_condition()), Box::new(right.into_condition()));
                 Node::Or { left, right, right_can_fail: false }
             }
             node => node,
@@ -569,10 +571,11 @@ impl Node {
         if !matches!(self, Node::Each { .. }) {
             self.children(&mut |child| shallow = shallow && matches!(child, Node::Const(_)));
         }
-        if shallow && self.is_constant() {
-            if let Ok(value) = self.eval(&NoEnv, &mut Vec::new()) {
-                return Node::Const(value);
-            }
+        if shallow
+            && self.is_constant()
+            && let Ok(value) = self.eval(&NoEnv, &mut Vec::new())
+        {
+            return Node::Const(value);
         }
         if self.is_null_for_certain() {
             return Node::Const(Value::Null);

@@ -97,7 +97,7 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
             'p' => out.push_str(if hour < 12 { "AM" } else { "PM" }),
             'z' => out.push_str("+00"),
             'Z' => {}
-            'c' => out.push_str(format_timestamp(at - at.rem_euclid(1_000_000)).as_str()),
+            'c' => out.push_str(format_timestamp(at.saturating_sub(at.rem_euclid(1_000_000))).as_str()),
             'x' => out.push_str(&format!("{year:04}-{month:02}-{day:02}")),
             'X' => out.push_str(&format!("{hour:02}:{minute:02}:{second:02}")),
             _ => out.push('%'),

@@ -195,10 +195,10 @@ pub fn truncate(at: i64, part: Part) -> Option<i64> {
         Part::Week | Part::YearWeek => on(monday(date)),
         Part::IsoYear => on(monday(days_of(iso_week(date).0, 1, 4))),
         Part::Day | Part::DayOfWeek | Part::IsoDayOfWeek | Part::DayOfYear => on(date),
-        Part::Hour => Some(at - at.rem_euclid(3_600_000_000)),
-        Part::Minute => Some(at - at.rem_euclid(60_000_000)),
-        Part::Second | Part::Epoch => Some(at - at.rem_euclid(1_000_000)),
-        Part::Millisecond => Some(at - at.rem_euclid(1000)),
+        Part::Hour => at.checked_sub(at.rem_euclid(3_600_000_000)),
+        Part::Minute => at.checked_sub(at.rem_euclid(60_000_000)),
+        Part::Second | Part::Epoch => at.checked_sub(at.rem_euclid(1_000_000)),
+        Part::Millisecond => at.checked_sub(at.rem_euclid(1000)),
         _ => Some(at),
     }
 }
@@ -227,7 +227,7 @@ pub fn truncate_interval(interval: Interval, part: Part) -> Interval {
 pub fn crossed(part: Part, from: i64, to: i64) -> Option<i64> {
     let (from_date, to_date) = (date_of(from) as i64, date_of(to) as i64);
     let ((from_year, from_month, _), (to_year, to_month, _)) = (civil_of(from_date), civil_of(to_date));
-    let per = |micros: i64| Some(to.div_euclid(micros).checked_sub(from.div_euclid(micros))?);
+    let per = |micros: i64| to.div_euclid(micros).checked_sub(from.div_euclid(micros));
     match part {
         Part::Millennium => Some(to_year / 1000 - from_year / 1000),
         Part::Century => Some(to_year / 100 - from_year / 100),

@@ -53,7 +53,7 @@ fn if_(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     }
     let ty = common_type([&otherwise, &then].into_iter(), "if")?;
     let node = Node::Case {
-        arms: vec![(when.cast(&Type::Boolean).node.as_condition(), then.cast(&ty).node)],
+        arms: vec![(when.cast(&Type::Boolean).node.into_condition(), then.cast(&ty).node)],
         otherwise: Box::new(otherwise.cast(&ty).node),
     };
     Ok(Typed::new(node, ty, span.clone()))

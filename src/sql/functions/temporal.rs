@@ -109,7 +109,7 @@ fn int(args: &[Value], i: usize) -> i128 {
 fn micros_interval(args: &[Value], factor: f64) -> Outcome {
     let Some(Value::Double(x)) = args.first() else { return Ok(Value::Null) };
     let micros = (x * factor).round();
-    if !(micros.abs() < 9.2e18) {
+    if micros.is_nan() || micros.abs() >= 9.2e18 {
         return Err(interval_out_of_range());
     }
     Ok(Value::Interval(Interval { months: 0, days: 0, micros: micros as i64 }))
@@ -286,7 +286,7 @@ fn make_timestamp(args: &[Value]) -> Outcome {
 fn to_timestamp(args: &[Value]) -> Outcome {
     let Some(Value::Double(seconds)) = args.first() else { return Ok(Value::Null) };
     let micros = (seconds * 1e6).round();
-    if !(micros.abs() < 9.2e18) {
+    if micros.is_nan() || micros.abs() >= 9.2e18 {
         return Err(date_out_of_range());
     }
     Ok(Value::Timestamp(micros as i64))
