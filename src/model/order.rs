@@ -1,10 +1,8 @@
 //! The order of a read model's rows: total, so that the same rows are always the same bytes.
 
-use sqlparser::dialect::DuckDbDialect;
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
-
 use super::views::quote;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::project::sql_tokens::{Kind, tokens};
 
 /// A query that has an ORDER BY of its own, cut where more sort keys can go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,67 +26,39 @@ impl OwnOrder {
 
 /// The query without semicolons and comments behind it.
 pub(super) fn trimmed(sql: &str) -> String {
-    let Some(tokens) = significant(sql) else { return sql.trim_end().trim_end_matches(';').to_string() };
-    let end = tokens.iter().rev().find(|t| t.token != Token::SemiColon).map_or(0, |t| offset(sql, t.span.end));
+    let end = tokens(sql).iter().rev().find(|t| t.kind != Kind::Symbol(';')).map_or(0, |t| t.end);
     sql[..end].to_string()
 }
 
 /// Finds the ORDER BY that orders the query's result: the last one outside all brackets.
 pub(super) fn own_order(sql: &str) -> Option<OwnOrder> {
-    let tokens = significant(sql)?;
+    let tokens = tokens(sql);
     let mut depth = 0i32;
     let mut order = None;
     let mut end = None;
     for (i, token) in tokens.iter().enumerate() {
-        match &token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
-            Token::RParen | Token::RBracket | Token::RBrace => depth -= 1,
+        match token.kind {
+            Kind::Symbol('(' | '[' | '{') => depth += 1,
+            Kind::Symbol(')' | ']' | '}') => depth -= 1,
             _ if depth != 0 => {}
-            word if is_word(word, "ORDER") && tokens.get(i + 1).is_some_and(|t| is_word(&t.token, "BY")) => {
+            Kind::Word if token.is_word(sql, "ORDER") && tokens.get(i + 1).is_some_and(|t| t.is_word(sql, "BY")) => {
                 (order, end) = (Some(i), None);
             }
-            word if order.is_some() && end.is_none() && ["LIMIT", "OFFSET", "FETCH", "USING"].iter().any(|w| is_word(word, w)) => {
+            Kind::Word
+                if order.is_some() && end.is_none() && ["LIMIT", "OFFSET", "FETCH", "USING"].iter().any(|w| token.is_word(sql, w)) =>
+            {
                 end = Some(i);
             }
-            Token::SemiColon if end.is_none() => end = Some(i),
+            Kind::Symbol(';') if end.is_none() => end = Some(i),
             _ => {}
         }
     }
     let order = order?;
     let end = end.unwrap_or(tokens.len());
-    let last = tokens.get(end.checked_sub(1)?)?;
-    let cut = offset(sql, last.span.end);
-    let all = tokens.get(order + 2).is_some_and(|t| is_word(&t.token, "ALL"));
+    let cut = tokens.get(end.checked_sub(1)?)?.end;
+    let all = tokens.get(order + 2).is_some_and(|t| t.is_word(sql, "ALL"));
     let tail = sql.get(cut..)?;
     Some(OwnOrder { before: sql[..cut].to_string(), after: tail.trim_end().trim_end_matches(';').to_string(), all })
-}
-
-fn is_word(token: &Token, word: &str) -> bool {
-    matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
-}
-
-/// The tokens without white space and comments; `None` where sqlparser cannot read DuckDB's SQL.
-fn significant(sql: &str) -> Option<Vec<TokenWithSpan>> {
-    let tokens = Tokenizer::new(&DuckDbDialect {}, sql).tokenize_with_location().ok()?;
-    Some(tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)).collect())
-}
-
-/// The byte at which a location (line and column from 1, in characters) lies.
-fn offset(sql: &str, location: Location) -> usize {
-    let mut line = 1;
-    let mut column = 1;
-    for (i, c) in sql.char_indices() {
-        if line == location.line && column == location.column {
-            return i;
-        }
-        if c == '\n' {
-            line += 1;
-            column = 1;
-        } else {
-            column += 1;
-        }
-    }
-    sql.len()
 }
 
 /// One entry of `sort_by` as SQL: `country`, `total DESC`, `"my column" DESC NULLS LAST`. `table` qualifies
@@ -96,7 +66,7 @@ fn offset(sql: &str, location: Location) -> usize {
 pub(super) fn sort_key(entry: &str, columns: &[(String, String)], table: &str) -> Result<String> {
     let unknown = |name: &str| {
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-        Error::new(Kind::Project, format!("sort_by = \"{entry}\": the read model has no column `{name}`"))
+        Error::new(ErrorKind::Project, format!("sort_by = \"{entry}\": the read model has no column `{name}`"))
             .with_help(format!("its columns are {}", names.join(", ")))
     };
     let find = |name: &str| columns.iter().find(|(c, _)| c.eq_ignore_ascii_case(name)).map(|(c, _)| format!("{table}.{}", quote(c)));
@@ -121,7 +91,7 @@ pub(super) fn sort_key(entry: &str, columns: &[(String, String)], table: &str) -
         [] | ["ASC" | "DESC"] | ["NULLS", "FIRST" | "LAST"] | ["ASC" | "DESC", "NULLS", "FIRST" | "LAST"] => {
             Ok(format!("{column} {}", words.join(" ")).trim_end().to_string())
         }
-        _ => Err(Error::new(Kind::Project, format!("sort_by = \"{entry}\" cannot be understood"))
+        _ => Err(Error::new(ErrorKind::Project, format!("sort_by = \"{entry}\" cannot be understood"))
             .with_help("write a column, then ASC or DESC, then NULLS FIRST or NULLS LAST: `total DESC`")),
     }
 }

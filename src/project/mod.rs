@@ -17,7 +17,7 @@ pub mod schema;
 mod scope;
 mod sources;
 mod sql_reads;
-mod sql_tokens;
+pub(crate) mod sql_tokens;
 mod targets;
 mod tests_and_schedules;
 mod toml_walk;

@@ -1,4 +1,4 @@
-//! The expression language: DuckDB's scalar SQL, parsed by `sqlparser`, typed once, evaluated often.
+//! The expression language: DuckDB's scalar SQL, parsed and typed once, evaluated often.
 //!
 //! This module knows nothing of events, state or files. Names are resolved by a [`Scope`] to numbered
 //! [`Slot`]s when an expression is compiled; values come from an [`Env`] when it is evaluated.
