@@ -14,23 +14,26 @@ pub fn test(context: &Context, name: Option<&str>) -> Done {
         };
         return Err(vec![error]);
     }
+    let mut text = String::new();
     let mut results = Vec::new();
     for test in &tests {
         let failures = run_test(&project, test).map_err(|e| vec![e])?;
         let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
-        context.say(&format!("test {} … {verdict}\n", test.name));
+        text.push_str(&format!("test {} … {verdict}\n", test.name));
         for failure in &failures {
-            context.say(&format!("  {failure}\n"));
+            text.push_str(&format!("  {failure}\n"));
         }
         if !failures.is_empty() {
-            context.say(&format!("  --> {}\n", test.place));
+            text.push_str(&format!("  --> {}\n", test.place));
         }
         results.push(serde_json::json!({ "name": test.name, "place": test.place, "passed": failures.is_empty(), "failures": failures }));
     }
     let failed = results.iter().filter(|r| r["passed"] == false).count();
-    context.say(&format!("{} passed, {failed} failed\n", tests.len() - failed));
-    if context.json {
-        context.print(&format!("{}\n", serde_json::json!({ "tests": results })))?;
+    text.push_str(&format!("{} passed, {failed} failed\n", tests.len() - failed));
+    match (context.json, context.quiet) {
+        (true, _) => context.print(&format!("{}\n", serde_json::json!({ "tests": results })))?,
+        (false, true) => {}
+        (false, false) => context.print(&text)?,
     }
     match failed {
         0 => Ok(()),

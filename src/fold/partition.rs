@@ -103,7 +103,7 @@ impl Partition {
         };
         if let Err(reason) = application.apply(touch) {
             self.stopped.insert(touches.key(touch).to_vec());
-            self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason: format!("{}: {reason}", aggregate.name) });
+            self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason });
         }
     }
 }

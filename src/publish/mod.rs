@@ -245,8 +245,17 @@ fn target_path(target: &Target) -> &Path {
     }
 }
 
+/// Whether an entry of a manifest is that target's, in a project with this root.
+pub fn is_of_target(root: &Path, target: &Target, published: &Published) -> bool {
+    absolute_below(root, target_path(target)) == absolute_below(root, Path::new(&published.path))
+}
+
 fn absolute(store: &Store, path: &Path) -> PathBuf {
-    let joined = store.root().join(path);
+    absolute_below(store.root(), path)
+}
+
+fn absolute_below(root: &Path, path: &Path) -> PathBuf {
+    let joined = root.join(path);
     joined.components().filter(|c| !matches!(c, std::path::Component::CurDir)).collect()
 }
 

@@ -43,13 +43,14 @@ pub fn stderr_color(choice: ColorChoice) -> bool {
     use_color(choice, no_color.as_deref(), term.as_deref(), std::io::stderr().is_terminal())
 }
 
-/// The columns to fit the summary into: COLUMNS where it is set and stderr is a terminal, else no bound, so that
-/// nothing is cut on a pipe.
+/// The columns to fit the summary into: those of the terminal that stderr is (COLUMNS overrides them), else no
+/// bound, so that nothing is cut on a pipe.
 pub fn stderr_width() -> usize {
     if !std::io::stderr().is_terminal() {
         return usize::MAX;
     }
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(usize::MAX)
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.or_else(|| terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0 as usize)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Intake {
     pub files: Vec<manifest::LogFile>,
     pub old: Vec<Part>,
     pub fresh: Vec<Part>,
+    /// Globs that match nothing although other patterns of the source do.
+    pub empty_globs: Vec<String>,
     /// Set where the log cannot be replayed, with the reason.
     pub cannot_replay: Option<Error>,
 }
@@ -47,8 +49,8 @@ impl Intake {
 pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>) -> Result<Intake> {
     let definition = &project.sources[source];
     let known = last.map_or(&[][..], |s| &s.files);
-    let found = discover(definition, &project.root, !known.is_empty())?;
-    let mut intake = Intake { files: known.to_vec(), old: Vec::new(), fresh: Vec::new(), cannot_replay: None };
+    let (found, empty_globs) = discover(definition, &project.root, !known.is_empty())?;
+    let mut intake = Intake { files: known.to_vec(), old: Vec::new(), fresh: Vec::new(), empty_globs, cannot_replay: None };
     let mut on_disk: Vec<Option<LogFile>> = Vec::with_capacity(known.len());
     for entry in known {
         let file = match found.iter().find(|f| f.name == entry.path) {

@@ -208,6 +208,9 @@ impl Run<'_> {
                 scan.run(&scans.main, &mut files, &mut sinks, &mut tally)?;
             }
             self.gaps(&lanes, source, &scans.main, &mut tally, report);
+            for glob in &decision.intakes[source].empty_globs {
+                warnings.push(format!("no file matches `{glob}` in [source.{}]", definition.name));
+            }
             for (file, line, bytes) in &tally.unterminated {
                 warnings.push(format!(
                     "{file}:{line}: the last line has no line break and waits ({bytes} bytes); it is read once it is complete"
@@ -360,8 +363,8 @@ impl Run<'_> {
         if bad.bad.by_kind.keys().any(|kind| kind == BadKind::Contract.label()) {
             error = error.with_help("a contract: mend the log, or the type, NOT NULL or DEFAULT of the field in its [event.<Type>]");
         }
-        if bad.bad.total > bad.bad.by_kind.get(BadKind::Gap.label()).copied().unwrap_or(0) {
-            error = error.with_help("`on_bad_record = \"skip\"` in its [source] passes over records that cannot be read");
+        if [BadKind::NotJson, BadKind::Envelope].iter().any(|kind| bad.bad.by_kind.contains_key(kind.label())) {
+            error = error.with_help("`on_bad_record = \"skip\"` in its [source] passes over records that cannot be read; a version that is lost with one is a gap then");
         }
         Err(error)
     }

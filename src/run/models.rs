@@ -1,6 +1,7 @@
 //! The last third of a run: which read models to publish, their SQL, checks and targets.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use super::Run;
@@ -33,7 +34,8 @@ pub fn to_publish<'p>(
         let is_new = last.and_then(|m| m.read_model(&model.name)).is_none_or(|known| known.fingerprint != model.fingerprint);
         let inputs = last.is_none_or(|last| inputs_changed(model, next, last))
             || model.reads.read_models.iter().any(|read| changed.iter().any(|c| c.eq_ignore_ascii_case(read)));
-        let lost = damaged.iter().any(|p| p.read_model == model.name) || last.is_some_and(|last| !all_published(model, last));
+        let lost =
+            damaged.iter().any(|p| p.read_model == model.name) || last.is_some_and(|last| !all_published(&project.root, model, last));
         // a read model that was last published from older inputs is stale, whatever changed since
         let stale = last.is_some_and(|last| last.read_model(&model.name).is_some_and(|known| is_stale(known, last)));
         if is_new || inputs || lost || stale {
@@ -54,13 +56,10 @@ pub fn is_stale(known: &manifest::ReadModel, newest: &Manifest) -> bool {
 }
 
 /// Whether every target of the read model is published.
-fn all_published(model: &ReadModel, last: &Manifest) -> bool {
-    model.targets.iter().all(|target| {
-        let path = match target {
-            Target::Parquet { path, .. } | Target::DuckDb { path, .. } => path,
-        };
-        last.published.iter().any(|p| p.read_model == model.name && path.ends_with(&p.path))
-    })
+fn all_published(root: &Path, model: &ReadModel, last: &Manifest) -> bool {
+    let is_published =
+        |target: &Target| last.published.iter().any(|p| p.read_model == model.name && publish::is_of_target(root, target, p));
+    model.targets.iter().all(is_published)
 }
 
 /// Whether a table that the read model reads has other rows than in the last generation.
@@ -226,7 +225,10 @@ fn fill(
         report.stages.read_models = begun.elapsed().as_secs_f64();
         let published = publication.finish(&engine)?;
         for (model, rows) in selected.iter().zip(rows) {
-            let targets = published.iter().filter(|p| p.read_model == model.name).map(|p| TargetReport {
+            // in the project file's order
+            let of_target =
+                |target: &Target| published.iter().find(|p| p.read_model == model.name && publish::is_of_target(&project.root, target, p));
+            let targets = model.targets.iter().filter_map(of_target).map(|p| TargetReport {
                 kind: if p.kind == manifest::TargetKind::DuckDb { TargetKind::Duckdb } else { TargetKind::Parquet },
                 path: p.path.clone(),
                 bytes: p.bytes,

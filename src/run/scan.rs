@@ -23,8 +23,8 @@ use crate::source::sequence::{Release, Verdict, Verdicts};
 use crate::source::{BadKind, Batch, Decoder, Route};
 use crate::state::{Store, manifest};
 
-/// Chunks of one round: some tens of megabytes of the log are in memory at once.
-const ROUND_CHUNKS: usize = 32;
+/// Chunks of one round, at least: what is decoded stays in the processor's caches until it is folded.
+const ROUND_CHUNKS: usize = 16;
 
 /// What a scan feeds.
 pub struct Sinks<'a> {
@@ -90,8 +90,8 @@ impl Scan<'_> {
         loop {
             self.stop.check()?;
             let begun = Instant::now();
-            let mut round = Vec::with_capacity(ROUND_CHUNKS);
-            while round.len() < ROUND_CHUNKS
+            let mut round = Vec::new();
+            while round.len() < ROUND_CHUNKS.max(4 * self.threads)
                 && let Some(job) = jobs.next_job()?
             {
                 round.push(job);

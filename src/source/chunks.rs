@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files;
 
 /// A chunk's size in bytes, before it is extended to the end of its last line.
-pub const CHUNK_BYTES: u64 = 1 << 20;
+pub const CHUNK_BYTES: u64 = 256 << 10;
 
 /// The longest line that is read; a longer one is refused rather than held in memory.
 pub const RECORD_BYTES_MAX: usize = 256 << 20;

@@ -112,7 +112,7 @@ impl<'p> Decoder<'p> {
             batch.records += 1;
             start = end + 1;
             let Some(line) = line else {
-                batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason: "not JSON: the line is not UTF-8".into() });
+                batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason: "the line is not UTF-8".into() });
                 continue;
             };
             let line = if chunk.starts_file && number == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
@@ -128,7 +128,7 @@ impl<'p> Decoder<'p> {
     fn record(&self, text: &str, number: u32, batch: &mut Batch, scratch: &mut Scratch) -> Result<()> {
         let source = &self.project.sources[self.source];
         if let Err(e) = json::scan(text, &self.paths, &mut scratch.found) {
-            let reason = format!("not JSON: {} at byte {}: {}", e.message, e.offset + 1, shortened(around(text, e.offset)));
+            let reason = format!("{} at byte {}: {}", e.message, e.offset + 1, shortened(around(text, e.offset)));
             batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason });
             return Ok(());
         }
@@ -178,10 +178,10 @@ impl<'p> Decoder<'p> {
         let time = match envelope.time.as_ref().map(|e| e.eval(env)).transpose() {
             Ok(Some(Value::Timestamp(t))) => Some(t),
             Ok(_) => None,
-            Err(e) => return refuse(BadKind::Envelope, format!("envelope: `time`: {}", e.0)),
+            Err(e) => return refuse(BadKind::Envelope, format!("`time`: {}", e.0)),
         };
         let id = match &envelope.id {
-            Some(expr) => text_of(expr, env).map_err(|e| Refusal { kind: BadKind::Envelope, reason: format!("envelope: `id`: {e}") })?,
+            Some(expr) => text_of(expr, env).map_err(|e| Refusal { kind: BadKind::Envelope, reason: format!("`id`: {e}") })?,
             None => None,
         };
         let events = &mut batch.events;
@@ -429,8 +429,8 @@ fn text_of<'a>(expr: &Expr, env: &RecordEnv<'a>) -> std::result::Result<Option<C
 fn required_text<'a>(expr: &Expr, env: &RecordEnv<'a>, name: &str) -> std::result::Result<Cow<'a, str>, Refusal> {
     match text_of(expr, env) {
         Ok(Some(text)) if !text.is_empty() => Ok(text),
-        Ok(_) => refuse(BadKind::Envelope, format!("envelope: no {name}: {}", shortened(env.text))),
-        Err(e) => refuse(BadKind::Envelope, format!("envelope: `{name}`: {e}")),
+        Ok(_) => refuse(BadKind::Envelope, format!("no {name}: {}", shortened(env.text))),
+        Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {e}")),
     }
 }
 
@@ -439,6 +439,6 @@ fn optional_int(expr: Option<&Expr>, env: &RecordEnv, name: &str) -> std::result
     match expr.eval(env) {
         Ok(Value::Int(i)) => Ok(i64::try_from(i).ok()),
         Ok(_) => Ok(None),
-        Err(e) => refuse(BadKind::Envelope, format!("envelope: `{name}`: {}", e.0)),
+        Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {}", e.0)),
     }
 }

@@ -47,10 +47,11 @@ pub struct LogFile {
     pub size: u64,
 }
 
-/// The files of a source in natural name order (`b-2` before `b-10`).
-/// `known`: a source whose files were consumed before may have none left.
-pub fn discover(source: &Source, root: &Path, known: bool) -> Result<Vec<LogFile>> {
+/// The files of a source in natural name order (`b-2` before `b-10`), and the globs that match none while
+/// others do. `known`: a source whose files were consumed before may have none left.
+pub fn discover(source: &Source, root: &Path, known: bool) -> Result<(Vec<LogFile>, Vec<String>)> {
     let mut paths: Vec<PathBuf> = Vec::new();
+    let mut empty: Vec<String> = Vec::new();
     for pattern in &source.files {
         let wild = pattern.contains(['*', '?', '[']);
         let before = paths.len();
@@ -66,15 +67,20 @@ pub fn discover(source: &Source, root: &Path, known: bool) -> Result<Vec<LogFile
         } else if !known || Path::new(pattern).exists() {
             paths.push(PathBuf::from(pattern));
         }
-        if paths.len() == before && !known {
-            return Err(Error::new(Kind::NoInput, format!("no file matches `{}`", display_name(Path::new(pattern), root)))
-                .at(format!("[source.{}]", source.name))
-                .with_help("the glob is relative to the project file's folder"));
+        if wild && paths.len() == before {
+            empty.push(display_name(Path::new(pattern), root));
         }
+    }
+    if paths.is_empty() && !known {
+        let globs: Vec<String> = empty.iter().map(|glob| format!("`{glob}`")).collect();
+        return Err(Error::new(Kind::NoInput, format!("no file matches {}", globs.join(" or ")))
+            .at(format!("[source.{}]", source.name))
+            .with_help("the glob is relative to the project file's folder"));
     }
     paths.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
     paths.dedup();
-    paths.into_iter().map(|path| log_file(path, root)).collect()
+    let files = paths.into_iter().map(|path| log_file(path, root)).collect::<Result<_>>()?;
+    Ok((files, empty))
 }
 
 fn log_file(path: PathBuf, root: &Path) -> Result<LogFile> {
