@@ -1,7 +1,7 @@
 //! One event on one row: `before`, the rules of its type, `after`.
 
 use super::event::EventView;
-use super::route::{NO_ELEMENT, Step, Touch, Touches, when_is_stateless};
+use super::route::{NO_ELEMENT, Step, Touch, Touches};
 use super::table::{Meta, Table};
 use crate::project::{Aggregate, AggregatePlan, Rule, Var};
 use crate::sql::{Column, Env, Slot, Type, Value};
@@ -118,14 +118,14 @@ impl Application<'_> {
         let plan = self.plan;
         let mut applied = false;
         for rule in &plan.before {
-            applied |= self.rule(rule, &mut row, hash, key, None)?;
+            applied |= self.rule(rule, &mut row, (hash, key), None, false)?;
         }
         for step in steps {
             let element = (step.element != NO_ELEMENT).then(|| &self.touches.elements[step.element as usize]);
-            applied |= self.rule(&plan.on[step.rule as usize], &mut row, hash, key, element)?;
+            applied |= self.rule(&plan.on[step.rule as usize], &mut row, (hash, key), element, true)?;
         }
         for rule in &plan.after {
-            applied |= self.rule(rule, &mut row, hash, key, None)?;
+            applied |= self.rule(rule, &mut row, (hash, key), None, false)?;
         }
         if let (true, Some(row)) = (applied, row) {
             let (events, event) = (self.view.events, self.view.event);
@@ -144,12 +144,19 @@ impl Application<'_> {
     }
 
     /// Runs one rule; true if it applied.
-    fn rule(&mut self, rule: &Rule, row: &mut Option<usize>, hash: u64, key: &[u8], element: Option<&Value>) -> Result<bool, String> {
+    fn rule(
+        &mut self,
+        rule: &Rule,
+        row: &mut Option<usize>,
+        (hash, key): (u64, &[u8]),
+        element: Option<&Value>,
+        routed: bool,
+    ) -> Result<bool, String> {
         let env = RowEnv { table: self.table, row: *row, key, old: &self.scratch.old, view: self.view, element };
         let failed = |what: &str, e: crate::sql::EvalError| format!("{}: `{what}`: {}", rule.label, e.0);
         if let Some(when) = &rule.when {
-            // a `when` of `on` that needs no state was answered when the event was routed
-            let answered = element.is_some() && when_is_stateless(when);
+            // a `when` of `on` that does not need the row was answered when the event was routed
+            let answered = routed && !rule.when_needs_row;
             if !answered && when.eval(&env).map_err(|e| failed("when", e))?.as_bool() != Some(true) {
                 return Ok(false);
             }

@@ -3,13 +3,14 @@
 //! Keys depend on the event alone, so they are computed, and hashed once, where the event was decoded.
 //! What cannot be keyed is a bad event.
 
+use indexmap::IndexMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::event::{EventEnv, EventView};
 use super::key;
-use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
+use crate::project::{Aggregate, AggregatePlan, Project, Rule};
 use crate::source::{Bad, BadKind, Batch, Route};
-use crate::sql::{Expr, Value};
+use crate::sql::Value;
 
 /// Into how many partitions streams and keys are cut; results do not depend on it.
 pub const PARTITIONS: usize = 64;
@@ -109,7 +110,7 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
             match router.touch(&project.aggregates[index], aggregate_plan, &view, touches) {
                 Ok(concerned) => *taken |= concerned,
                 Err(reason) => {
-                    failed = Some(format!("{}: {reason}", project.aggregates[index].name));
+                    failed = Some(reason);
                     break;
                 }
             }
@@ -144,174 +145,184 @@ impl Touches {
     }
 }
 
-/// True where `when` needs nothing but the event, so that it can be answered before the row is known.
-pub fn when_is_stateless(when: &Expr) -> bool {
-    when.slots().iter().all(|slot| !matches!(Var::of(*slot), Var::State(_) | Var::Old(_) | Var::Key(_)))
-}
-
 /// What is reused from event to event.
 #[derive(Default)]
 struct Router {
     key_values: Vec<Value>,
-    /// (key bytes, all, step) of one event before they are grouped by row.
+    /// Key, for all rows, step: of one event, before they are grouped by row.
     found: Vec<(Vec<u8>, bool, Step)>,
+    key: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+/// One event on one aggregate.
+struct Concern<'a> {
+    aggregate: &'a Aggregate,
+    plan: &'a AggregatePlan,
+    view: &'a EventView<'a>,
+    placeholders: &'a [&'a str],
 }
 
 impl Router {
     /// Adds the touches of one event; true if it concerns the aggregate at all.
     fn touch(&mut self, aggregate: &Aggregate, plan: &AggregatePlan, view: &EventView, touches: &mut Touches) -> Result<bool, String> {
-        let stream = view.events.stream.get(view.event);
         let mut placeholders = Vec::new();
         if let Some(pattern) = &aggregate.stream
-            && !pattern.capture_into(stream, &mut placeholders)
+            && !pattern.capture_into(view.events.stream.get(view.event), &mut placeholders)
         {
             return Ok(false);
         }
-        self.found.clear();
-        let mut own_key: Option<Vec<u8>> = None;
-        for (number, rule) in plan.on.iter().enumerate() {
-            let number = number as u16;
-            match &rule.each {
-                None => {
-                    self.step(aggregate, plan, rule, view, &placeholders, None, &mut own_key, Step { rule: number, element: NO_ELEMENT })?
-                }
-                Some(each) => {
-                    let list = each.eval(&EventEnv { view, element: None }).map_err(|e| format!("{}: `each`: {}", rule.label, e.0))?;
-                    let Value::List(list) = list else { continue };
-                    for element in list.iter() {
-                        let index = touches.elements.len() as u32;
-                        let step = Step { rule: number, element: index };
-                        self.step(aggregate, plan, rule, view, &placeholders, Some(element), &mut own_key, step)?;
-                        touches.elements.push(element.clone());
-                    }
-                }
-            }
+        if plan.on.is_empty() {
+            return Ok(false);
         }
-        // `before` and `after` rules concern the aggregate's own row also where no rule of `on` is left
-        if self.found.is_empty() && plan.has_key && !plan.on.is_empty() && plan.before.is_empty() && plan.after.is_empty() {
-            return Ok(true);
-        }
-        if self.found.is_empty() {
-            if !plan.has_key || plan.on.is_empty() {
-                return Ok(!plan.on.is_empty());
-            }
-            let key = self.own_key(aggregate, plan, view, &placeholders)?;
-            self.push(view, aggregate, touches, &key, false, &[]);
-            return Ok(true);
-        }
-        // one touch per row, its steps in order; almost always there is one row
-        let found = std::mem::take(&mut self.found);
-        if found.windows(2).all(|pair| pair[0].0 == pair[1].0 && pair[0].1 == pair[1].1) {
-            let steps: Vec<Step> = found.iter().map(|(_, _, step)| *step).collect();
-            self.push(view, aggregate, touches, &found[0].0, found[0].1, &steps);
+        let concern = Concern { aggregate, plan, view, placeholders: &placeholders };
+        if plan.on.iter().all(|rule| rule.each.is_none() && rule.key.is_none() && !rule.all) {
+            self.own_row(&concern, touches)?;
         } else {
-            let mut done: Vec<usize> = Vec::new();
-            for (i, (key, all, _)) in found.iter().enumerate() {
-                if done.contains(&i) {
-                    continue;
-                }
-                let group: Vec<usize> = (i..found.len()).filter(|j| found[*j].0 == *key && found[*j].1 == *all).collect();
-                let steps: Vec<Step> = group.iter().map(|j| found[*j].2).collect();
-                self.push(view, aggregate, touches, key, *all, &steps);
-                done.extend(group);
-            }
+            self.any_rows(&concern, touches)?;
         }
-        self.found = found;
         Ok(true)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn step(
-        &mut self,
-        aggregate: &Aggregate,
-        plan: &AggregatePlan,
-        rule: &Rule,
-        view: &EventView,
-        placeholders: &[&str],
-        element: Option<&Value>,
-        own_key: &mut Option<Vec<u8>>,
-        step: Step,
-    ) -> Result<(), String> {
-        let env = EventEnv { view, element };
-        if let Some(when) = &rule.when
-            && when_is_stateless(when)
-        {
-            let value = when.eval(&env).map_err(|e| format!("{}: `when`: {}", rule.label, e.0))?;
-            if value.as_bool() != Some(true) {
-                return Ok(());
+    /// All rules find the aggregate's own row: the usual case, without an allocation.
+    fn own_row(&mut self, concern: &Concern, touches: &mut Touches) -> Result<(), String> {
+        let mut steps = std::mem::take(&mut self.steps);
+        steps.clear();
+        for (number, rule) in concern.plan.on.iter().enumerate() {
+            if applies(rule, &EventEnv { view: concern.view, element: None })? {
+                steps.push(Step { rule: number as u16, element: NO_ELEMENT });
             }
         }
-        if rule.all {
-            self.found.push((Vec::new(), true, step));
+        // `before` and `after` rules concern the row also where no rule of `on` is left
+        if !steps.is_empty() || !concern.plan.before.is_empty() || !concern.plan.after.is_empty() {
+            let mut key = std::mem::take(&mut self.key);
+            key.clear();
+            self.own_key(concern, &mut key)?;
+            push(concern, touches, &key, false, &steps);
+            self.key = key;
+        }
+        self.steps = steps;
+        Ok(())
+    }
+
+    /// Rules with a key of their own, `each` or `all`: one touch per row, its steps in order.
+    fn any_rows(&mut self, concern: &Concern, touches: &mut Touches) -> Result<(), String> {
+        self.found.clear();
+        let view = concern.view;
+        for (number, rule) in concern.plan.on.iter().enumerate() {
+            let rule_number = number as u16;
+            let Some(each) = &rule.each else {
+                self.step(concern, rule, None, Step { rule: rule_number, element: NO_ELEMENT })?;
+                continue;
+            };
+            let list = each.eval(&EventEnv { view, element: None }).map_err(|e| format!("{}: `each`: {}", rule.label, e.0))?;
+            let Value::List(list) = list else { continue };
+            for element in list.iter() {
+                let step = Step { rule: rule_number, element: touches.elements.len() as u32 };
+                self.step(concern, rule, Some(element), step)?;
+                touches.elements.push(element.clone());
+            }
+        }
+        if self.found.is_empty() {
+            if concern.plan.has_key && !(concern.plan.before.is_empty() && concern.plan.after.is_empty()) {
+                let mut key = Vec::new();
+                self.own_key(concern, &mut key)?;
+                push(concern, touches, &key, false, &[]);
+            }
             return Ok(());
         }
-        let key = match &rule.key {
+        let mut groups: IndexMap<(Vec<u8>, bool), Vec<Step>, foldhash::fast::FixedState> = IndexMap::default();
+        for (key, all, step) in self.found.drain(..) {
+            groups.entry((key, all)).or_default().push(step);
+        }
+        for ((key, all), steps) in &groups {
+            push(concern, touches, key, *all, steps);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, concern: &Concern, rule: &Rule, element: Option<&Value>, step: Step) -> Result<(), String> {
+        let env = EventEnv { view: concern.view, element };
+        if !applies(rule, &env)? {
+            return Ok(());
+        }
+        let mut key = Vec::new();
+        match &rule.key {
+            _ if rule.all => {}
+            None => self.own_key(concern, &mut key)?,
             Some(exprs) => {
                 self.key_values.clear();
-                for (expr, column) in exprs.iter().zip(&aggregate.keys) {
+                for (expr, column) in exprs.iter().zip(&concern.aggregate.keys) {
                     let value = expr.eval(&env).map_err(|e| format!("{}: `key.{}`: {}", rule.label, column.name, e.0))?;
                     if value.is_null() {
                         return Err(format!("{}: the key column `{}` is NULL", rule.label, column.name));
                     }
                     self.key_values.push(value);
                 }
-                let mut bytes = Vec::new();
-                if !key::encode(&self.key_values, &mut bytes) {
+                if !key::encode(&self.key_values, &mut key) {
                     return Err(format!("{}: a key cannot be of this type", rule.label));
                 }
-                bytes
             }
-            None => match own_key {
-                Some(key) => key.clone(),
-                None => own_key.insert(self.own_key(aggregate, plan, view, placeholders)?).clone(),
-            },
-        };
-        self.found.push((key, false, step));
+        }
+        self.found.push((key, rule.all, step));
         Ok(())
     }
 
     /// The aggregate's own key for this event: the stream's placeholders, then its key expressions.
-    fn own_key(&mut self, aggregate: &Aggregate, plan: &AggregatePlan, view: &EventView, placeholders: &[&str]) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
+    fn own_key(&mut self, concern: &Concern, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let (aggregate, plan, placeholders) = (concern.aggregate, concern.plan, concern.placeholders);
         if plan.key.is_empty() && placeholders.len() == 1 {
             bytes.extend_from_slice(placeholders[0].as_bytes());
-            return Ok(bytes);
+            return Ok(());
         }
         self.key_values.clear();
         self.key_values.extend(placeholders.iter().map(Value::text));
         let behind = &aggregate.keys[placeholders.len().min(aggregate.keys.len())..];
         for (expr, column) in plan.key.iter().zip(behind) {
-            let value = expr.eval(&EventEnv { view, element: None }).map_err(|e| format!("`key.{}`: {}", column.name, e.0))?;
+            let value = expr
+                .eval(&EventEnv { view: concern.view, element: None })
+                .map_err(|e| format!("{}: `key.{}`: {}", aggregate.name, column.name, e.0))?;
             if value.is_null() {
-                return Err(format!("the key column `{}` is NULL", column.name));
+                return Err(format!("{}: the key column `{}` is NULL", aggregate.name, column.name));
             }
             self.key_values.push(value);
         }
-        if !key::encode(&self.key_values, &mut bytes) {
-            return Err("a key cannot be of this type".into());
+        if !key::encode(&self.key_values, bytes) {
+            return Err(format!("{}: a key cannot be of this type", aggregate.name));
         }
-        Ok(bytes)
+        Ok(())
     }
+}
 
-    fn push(&mut self, view: &EventView, aggregate: &Aggregate, touches: &mut Touches, key: &[u8], all: bool, steps: &[Step]) {
-        let hash = xxh3_64(key);
-        let touch = Touch {
-            event: view.event as u32,
-            all,
-            hash,
-            key_start: touches.keys.len() as u32,
-            key_len: key.len() as u32,
-            steps_start: touches.steps.len() as u32,
-            steps_len: steps.len() as u32,
-        };
-        touches.keys.extend_from_slice(key);
-        touches.steps.extend_from_slice(steps);
-        if all {
-            touches.parts.iter_mut().for_each(|part| part.push(touch));
-        } else if aggregate.spans_streams {
-            touches.parts[partition_of(hash)].push(touch);
-        } else {
-            touches.parts[partition_of(view.events.stream_hash[view.event])].push(touch);
+/// False where the rule's `when` needs nothing but the event and is not true of it.
+fn applies(rule: &Rule, env: &EventEnv) -> Result<bool, String> {
+    match &rule.when {
+        Some(when) if !rule.when_needs_row => {
+            let value = when.eval(env).map_err(|e| format!("{}: `when`: {}", rule.label, e.0))?;
+            Ok(value.as_bool() == Some(true))
         }
+        _ => Ok(true),
+    }
+}
+
+fn push(concern: &Concern, touches: &mut Touches, key: &[u8], all: bool, steps: &[Step]) {
+    let hash = xxh3_64(key);
+    let touch = Touch {
+        event: concern.view.event as u32,
+        all,
+        hash,
+        key_start: touches.keys.len() as u32,
+        key_len: key.len() as u32,
+        steps_start: touches.steps.len() as u32,
+        steps_len: steps.len() as u32,
+    };
+    touches.keys.extend_from_slice(key);
+    touches.steps.extend_from_slice(steps);
+    if all {
+        touches.parts.iter_mut().for_each(|part| part.push(touch));
+    } else if concern.aggregate.spans_streams {
+        touches.parts[partition_of(hash)].push(touch);
+    } else {
+        touches.parts[partition_of(concern.view.events.stream_hash[concern.view.event])].push(touch);
     }
 }

@@ -235,6 +235,8 @@ pub struct Rule {
     /// How messages name it: `[aggregate.order.on.ItemAdded]`.
     pub label: String,
     pub when: Option<Expr>,
+    /// `when` reads the row (state, `old.`, key columns); else it is answered before the row is known.
+    pub when_needs_row: bool,
     /// A list; the rule runs once per element.
     pub each: Option<Expr>,
     /// All key columns, where the rule finds its row by another expression.

@@ -8,7 +8,7 @@ use super::aggregates::{AggregateDef, KeyDef, RuleDef};
 use super::diagnostics::{Diagnostic, Place};
 use super::scope::{HandlerScope, TypeNames, compile, condition};
 use super::toml_walk::Text;
-use super::{AggregatePlan, Emit, Rule, Set};
+use super::{AggregatePlan, Emit, Rule, Set, Var};
 
 /// The type of a key column as one expression gives it, and where.
 pub(crate) struct KeyTypeFound {
@@ -181,9 +181,11 @@ impl Compiler<'_> {
             })
             .collect();
         let emit: Vec<Option<Emit>> = rule.emit.iter().map(|(rows, values)| self.emit(*rows, values, element, &rule.place)).collect();
+        let when = optional(when)?;
         Some(Rule {
             label: rule.label.clone(),
-            when: optional(when)?,
+            when_needs_row: when.as_ref().is_some_and(needs_row),
+            when,
             each,
             key: optional(key)?,
             all: rule.all,
@@ -220,4 +222,9 @@ fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
 
 fn element(ty: &Type) -> Option<Type> {
     if let Type::List(element) = ty { Some((**element).clone()) } else { None }
+}
+
+/// Whether an expression reads the row, not only the event.
+fn needs_row(expr: &Expr) -> bool {
+    expr.slots().iter().any(|slot| matches!(Var::of(*slot), Var::State(_) | Var::Old(_) | Var::Key(_)))
 }
