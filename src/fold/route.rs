@@ -26,10 +26,10 @@ pub struct Touch {
     pub event: u32,
     pub all: bool,
     pub hash: u64,
-    key_start: u32,
+    key_start: usize,
     key_len: u32,
-    steps_start: u32,
     steps_len: u32,
+    steps_start: usize,
 }
 
 /// A rule of `AggregatePlan::on` that runs for a touch, and the element of its `each`.
@@ -65,11 +65,11 @@ impl Touches {
     }
 
     pub fn key(&self, touch: &Touch) -> &[u8] {
-        &self.keys[touch.key_start as usize..(touch.key_start + touch.key_len) as usize]
+        &self.keys[touch.key_start..touch.key_start + touch.key_len as usize]
     }
 
     pub fn steps(&self, touch: &Touch) -> &[Step] {
-        &self.steps[touch.steps_start as usize..(touch.steps_start + touch.steps_len) as usize]
+        &self.steps[touch.steps_start..touch.steps_start + touch.steps_len as usize]
     }
 }
 
@@ -311,9 +311,9 @@ fn push(concern: &Concern, touches: &mut Touches, key: &[u8], all: bool, steps: 
         event: concern.view.event as u32,
         all,
         hash,
-        key_start: touches.keys.len() as u32,
+        key_start: touches.keys.len(),
         key_len: key.len() as u32,
-        steps_start: touches.steps.len() as u32,
+        steps_start: touches.steps.len(),
         steps_len: steps.len() as u32,
     };
     touches.keys.extend_from_slice(key);

@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::project::{Envelope, Given, Payload, Project, TypePlan};
 use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
 
+/// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
+const KNOWN_TYPES_MAX: usize = 100_000;
+
 /// Decodes the chunks of one source. Shared by all threads; it learns event types as they appear.
 pub struct Decoder<'p> {
     project: &'p Project,
@@ -362,6 +365,9 @@ impl<'p> Decoder<'p> {
             Arc::new(KnownType { plan, data, meta })
         });
         let mut types = self.types.write().expect("no thread panics while it holds this lock");
+        if types.len() >= KNOWN_TYPES_MAX {
+            return Ok(known);
+        }
         Ok(types.entry(event_type.to_string()).or_insert(known).clone())
     }
 }
