@@ -178,10 +178,10 @@ impl<'p> Decoder<'p> {
         let event_type = required_text(&envelope.event_type, env, "type")?;
         let version = optional_int(envelope.version.as_ref(), env, "version")?;
         let position = optional_int(envelope.position.as_ref(), env, "position")?;
-        let time = match envelope.time.as_ref().map(|e| e.eval(env)).transpose() {
+        let time = match envelope.time.as_ref().map(|e| value_of(e, env)).transpose() {
             Ok(Some(Value::Timestamp(t))) => Some(t),
             Ok(_) => None,
-            Err(e) => return refuse(BadKind::Envelope, format!("`time`: {}", e.0)),
+            Err(e) => return refuse(BadKind::Envelope, format!("`time`: {e}")),
         };
         let id = match &envelope.id {
             Some(expr) => text_of(expr, env).map_err(|e| Refusal { kind: BadKind::Envelope, reason: format!("`id`: {e}") })?,
@@ -432,6 +432,19 @@ fn text_of<'a>(expr: &Expr, env: &RecordEnv<'a>) -> std::result::Result<Option<C
     }
 }
 
+/// An envelope expression's value; without the interpreter where it is a field that is only cast.
+fn value_of(expr: &Expr, env: &RecordEnv) -> std::result::Result<Value, String> {
+    let Some(slot) = expr.as_cast_text() else { return expr.eval(env).map_err(|e| e.0) };
+    let json = env.found.get(slot.0 as usize).copied().unwrap_or_default().of(env.text);
+    if expr.ty == Type::BigInt && json.len() < 19 && !json.is_empty() && json.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Value::Int(json.bytes().fold(0, |n, digit| n * 10 + (digit - b'0') as i64) as i128));
+    }
+    match json::as_text(json)? {
+        Some(text) => cast_text(&text, &expr.ty).map_err(|e| e.0),
+        None => Ok(Value::Null),
+    }
+}
+
 fn required_text<'a>(expr: &Expr, env: &RecordEnv<'a>, name: &str) -> std::result::Result<Cow<'a, str>, Refusal> {
     match text_of(expr, env) {
         Ok(Some(text)) if !text.is_empty() => Ok(text),
@@ -442,9 +455,9 @@ fn required_text<'a>(expr: &Expr, env: &RecordEnv<'a>, name: &str) -> std::resul
 
 fn optional_int(expr: Option<&Expr>, env: &RecordEnv, name: &str) -> std::result::Result<Option<i64>, Refusal> {
     let Some(expr) = expr else { return Ok(None) };
-    match expr.eval(env) {
+    match value_of(expr, env) {
         Ok(Value::Int(i)) => Ok(i64::try_from(i).ok()),
         Ok(_) => Ok(None),
-        Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {}", e.0)),
+        Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {e}")),
     }
 }

@@ -83,7 +83,7 @@ impl Span {
 pub fn scan(text: &str, paths: &Paths, found: &mut Vec<Span>) -> Result<(), NotJson> {
     found.clear();
     found.resize(paths.len(), Span::default());
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, depth: 0 };
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, depth: 0, visited: 0 };
     scanner.space();
     if paths.is_empty() {
         scanner.value()?;
@@ -106,6 +106,8 @@ struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: u32,
+    /// The nodes of the wanted paths that were met (node 63 stands for all from there on).
+    visited: u64,
 }
 
 impl Scanner<'_> {
@@ -138,24 +140,37 @@ impl Scanner<'_> {
     /// A value at `node` of the wanted paths.
     fn wanted(&mut self, text: &str, paths: &Paths, node: usize, found: &mut Vec<Span>) -> Result<(), NotJson> {
         let start = self.at;
-        if self.peek() == Some(b'{') && !paths.nodes[node].children.is_empty() {
-            // a duplicate key replaces the whole value, with all that was found inside of it
+        // a duplicate key replaces the whole value, with all that was found inside of it
+        let bit = 1u64 << node.min(63);
+        if self.visited & bit != 0 {
             self.forget(paths, node, found);
+        }
+        self.visited |= bit;
+        if self.peek() == Some(b'{') && !paths.nodes[node].children.is_empty() {
             self.enter()?;
             if self.peek() == Some(b'}') {
                 self.at += 1;
             } else {
+                let mut expected = 0;
                 loop {
                     let key_start = self.at + 1;
                     let escaped = self.key()?;
                     let key = &text[key_start..self.at - 1];
                     self.colon()?;
-                    let child = paths.nodes[node].children.iter().find(|(wanted, _)| match escaped {
-                        false => **wanted == *key,
-                        true => unescape(key).is_ok_and(|key| **wanted == *key),
-                    });
+                    // keys mostly come in one order: the child behind the last one is looked at first
+                    let children = &paths.nodes[node].children;
+                    let child = if escaped {
+                        unescape(key).ok().and_then(|key| children.iter().position(|(wanted, _)| **wanted == *key))
+                    } else if children.get(expected).is_some_and(|(wanted, _)| **wanted == *key) {
+                        Some(expected)
+                    } else {
+                        children.iter().position(|(wanted, _)| **wanted == *key)
+                    };
                     match child {
-                        Some((_, child)) => self.wanted(text, paths, *child, found)?,
+                        Some(child) => {
+                            expected = child + 1;
+                            self.wanted(text, paths, children[child].1, found)?
+                        }
                         None => self.value()?,
                     }
                     if self.next(b'}')? {
@@ -165,7 +180,6 @@ impl Scanner<'_> {
             }
             self.depth -= 1;
         } else {
-            self.forget(paths, node, found);
             self.value()?;
         }
         for &index in &paths.nodes[node].found {

@@ -66,18 +66,26 @@ impl Column {
 
     /// Appends a value of the column's type.
     pub fn push(&mut self, value: Value) {
-        self.nulls.push(true);
-        match &mut self.data {
-            Data::Bool(v) => v.push(false),
-            Data::I32(v) => v.push(0),
-            Data::I64(v) => v.push(0),
-            Data::I128(v) => v.push(0),
-            Data::F32(v) => v.push(0.0),
-            Data::F64(v) => v.push(0.0),
-            Data::Text(v) => v.push(CompactString::const_new("")),
-            Data::Values(v) => v.push(Value::Null),
+        self.nulls.push(value.is_null());
+        match (&mut self.data, value) {
+            (Data::Values(v), value) => v.push(value),
+            (Data::Text(v), Value::Text(t)) => v.push(t),
+            (Data::I64(v), Value::Int(i)) => v.push(i as i64),
+            (Data::I64(v), Value::Time(t) | Value::Timestamp(t)) => v.push(t),
+            (Data::Bool(v), Value::Bool(b)) => v.push(b),
+            (Data::I32(v), Value::Date(d)) => v.push(d),
+            (Data::I128(v), Value::Int(i)) => v.push(i),
+            (Data::F32(v), Value::Float(x)) => v.push(x),
+            (Data::F64(v), Value::Double(x)) => v.push(x),
+            (Data::Bool(v), Value::Null) => v.push(false),
+            (Data::I32(v), Value::Null) => v.push(0),
+            (Data::I64(v), Value::Null) => v.push(0),
+            (Data::I128(v), Value::Null) => v.push(0),
+            (Data::F32(v), Value::Null) => v.push(0.0),
+            (Data::F64(v), Value::Null) => v.push(0.0),
+            (Data::Text(v), Value::Null) => v.push(CompactString::const_new("")),
+            (_, value) => unreachable!("a value {value:?} was given to a column of type {}", self.ty),
         }
-        self.set(self.nulls.len() - 1, value);
     }
 
     /// The value of a row. Text of more than 24 bytes is copied, nested values are shared.

@@ -177,6 +177,17 @@ impl Expr {
         if let Node::Slot(slot) = self.root { Some(slot) } else { None }
     }
 
+    /// The slot, where the expression is a text variable that is only cast: [`cast_text`] does the same.
+    pub fn as_cast_text(&self) -> Option<Slot> {
+        match &self.root {
+            Node::Cast(node) if node.from == Type::Varchar && node.to == self.ty && !node.or_null => match node.of {
+                Node::Slot(slot) => Some(slot),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The value, where the expression is the same for every row.
     pub fn as_constant(&self) -> Option<&Value> {
         if let Node::Const(value) = &self.root { Some(value) } else { None }
