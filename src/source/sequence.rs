@@ -78,13 +78,20 @@ pub struct Gap<B> {
     pub event: u32,
 }
 
+/// An event that came early.
+struct Waiting<B> {
+    batch: B,
+    event: u32,
+    mark: u64,
+}
+
 /// The sequencer of one partition of streams. `B` leads to a batch (cheap to clone).
 pub struct Sequencer<B> {
     /// `Some`: the version that every stream begins with; `None`: 0 or 1.
     first_version: Option<i64>,
     index: HashTable<u32>,
     streams: Vec<Stream>,
-    held: HashMap<u32, BTreeMap<i64, (B, u32)>>,
+    held: HashMap<u32, BTreeMap<i64, Waiting<B>>>,
     /// True since something changed that a snapshot must know.
     pub dirty: bool,
 }
@@ -145,9 +152,10 @@ impl<B: Clone> Sequencer<B> {
                 _ => {
                     let waiting = self.held.entry(number).or_default();
                     match waiting.entry(version) {
+                        Entry::Occupied(place) if place.get().mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
                         Entry::Occupied(_) => Verdict::Duplicate,
                         Entry::Vacant(place) => {
-                            place.insert((batch.clone(), event));
+                            place.insert(Waiting { batch: batch.clone(), event, mark });
                             Verdict::Held
                         }
                     }
@@ -170,8 +178,9 @@ impl<B: Clone> Sequencer<B> {
         let Some(waiting) = self.held.get_mut(&number) else { return };
         let stream = &mut self.streams[number as usize];
         while let Some(next) = stream.last.and_then(|last| last.checked_add(1)) {
-            let Some((batch, event)) = waiting.remove(&next) else { break };
+            let Some(Waiting { batch, event, mark }) = waiting.remove(&next) else { break };
             stream.last = Some(next);
+            stream.mark = mark;
             releases.push(Release { after, batch, event });
         }
         // what waited under a version that has passed meanwhile cannot be: it would have been a duplicate
@@ -189,7 +198,7 @@ impl<B: Clone> Sequencer<B> {
     pub fn gaps(&self) -> Vec<Gap<B>> {
         let mut gaps: Vec<Gap<B>> = Vec::new();
         for (number, waiting) in &self.held {
-            if let Some((version, (batch, event))) = waiting.first_key_value() {
+            if let Some((version, Waiting { batch, event, .. })) = waiting.first_key_value() {
                 let stream = &self.streams[*number as usize];
                 gaps.push(Gap { stream: stream.name.to_string(), last: stream.last, found: *version, batch: batch.clone(), event: *event });
             }
@@ -257,6 +266,21 @@ mod tests {
         let mut sequencer = Sequencer::new(None);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 1, 9), ("a", 0, 1)]);
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Conflict, Verdict::Conflict]);
+    }
+
+    #[test]
+    fn an_event_that_waited_is_known_again_when_it_is_delivered_once_more() {
+        let mut sequencer = Sequencer::new(None);
+        let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 3, 9), ("a", 3, 9), ("a", 2, 8), ("a", 3, 9), ("a", 3, 8)]);
+        use Verdict::*;
+        assert_eq!(verdicts, [Pass, Held, Duplicate, Pass, Duplicate, Conflict]);
+    }
+
+    #[test]
+    fn an_event_with_the_version_of_one_that_waits_and_other_content_is_a_conflict() {
+        let mut sequencer = Sequencer::new(None);
+        let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 3, 9), ("a", 3, 1)]);
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Held, Verdict::Conflict]);
     }
 
     #[test]
