@@ -17,7 +17,7 @@ use crate::fold::event::{EventView, table_row};
 use crate::fold::{PARTITIONS, Routed, route};
 use crate::project::Project;
 use crate::report::Progress;
-use crate::source::chunks::{Chunk, Jobs};
+use crate::source::chunks::{Buffers, Chunk, Jobs};
 use crate::source::files::Codec;
 use crate::source::sequence::{Release, Verdict, Verdicts};
 use crate::source::{BadKind, Batch, Decoder, Route};
@@ -79,6 +79,7 @@ impl Scan<'_> {
     /// what was consumed is added to them. Bad records are counted in `tally`; errors end the scan.
     pub fn run(&self, parts: &[Part], files: &mut [manifest::LogFile], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let decoder = Decoder::new(self.project, self.source);
+        let buffers = Buffers::default();
         let mut jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads);
         // where lines are counted from; a part that was consumed before counts anew
         let mut lines: Vec<u64> = vec![0; files.len()];
@@ -102,7 +103,7 @@ impl Scan<'_> {
             let segments = jobs.segments();
             let pieces = round
                 .into_par_iter()
-                .map(|job| self.piece(&decoder, job.read(segments)?, parts, sinks.active))
+                .map(|job| self.piece(&decoder, job.read(segments, &buffers)?, parts, sinks.active, &buffers))
                 .collect::<Result<Vec<_>>>()?;
             let mut batches = Vec::with_capacity(pieces.len());
             for mut piece in pieces {
@@ -149,14 +150,14 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn piece(&self, decoder: &Decoder, chunk: Chunk, parts: &[Part], active: &[bool]) -> Result<Piece> {
+    fn piece(&self, decoder: &Decoder, chunk: Chunk, parts: &[Part], active: &[bool], buffers: &Buffers) -> Result<Piece> {
         let batch = decoder.decode(&chunk)?;
         let (mut head, mut tail) = (Vec::new(), Vec::new());
         if parts[chunk.segment].segment.file.codec != Codec::Plain {
             keep_ends(&chunk.bytes, &mut head, &mut tail);
         }
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
-        drop(chunk);
+        buffers.give_back(chunk.bytes);
         let routed = route(batch, self.project, active);
         self.progress.add(packed, events);
         Ok(Piece { routed, head, tail, pending })

@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -168,21 +169,42 @@ impl Jobs {
 
 impl Job {
     /// Reads what the job stands for.
-    pub fn read(self, segments: &[Segment]) -> Result<Chunk> {
+    pub fn read(self, segments: &[Segment], buffers: &Buffers) -> Result<Chunk> {
         match self {
             Job::Ready(chunk) => Ok(chunk),
-            Job::Range { ordinal, segment, file, start, end } => read_range(ordinal, segment, &segments[segment], &file, start, end),
+            Job::Range { ordinal, segment, file, start, end } => {
+                read_range(ordinal, segment, &segments[segment], &file, start..end, buffers.take())
+            }
         }
     }
 }
 
-/// Reads the lines that begin in `start..end` of a plain file.
-fn read_range(ordinal: u64, index: usize, segment: &Segment, file: &File, start: u64, end: u64) -> Result<Chunk> {
+/// Buffers of chunks that were decoded, to be filled again: fresh memory costs a page fault every 4 KiB.
+#[derive(Default)]
+pub struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// A buffer with any content.
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back; one that a long line has made large is dropped.
+    pub fn give_back(&self, buffer: Vec<u8>) {
+        if buffer.capacity() <= 4 * CHUNK_BYTES as usize {
+            self.0.lock().unwrap_or_else(|e| e.into_inner()).push(buffer);
+        }
+    }
+}
+
+/// Reads the lines that begin in the range of a plain file, into `bytes`, whose content is replaced.
+fn read_range(ordinal: u64, index: usize, segment: &Segment, file: &File, range: Range<u64>, mut bytes: Vec<u8>) -> Result<Chunk> {
+    let Range { start, end } = range;
     let path = &segment.file.path;
     let to = segment.to.unwrap_or(segment.file.size);
     // one byte more in front tells whether `start` is the beginning of a line
     let read_from = if start == segment.from { start } else { start - 1 };
-    let mut bytes = vec![0; (end - read_from) as usize];
+    bytes.resize((end - read_from) as usize, 0);
     files::read_exact_at(file, path, &mut bytes, read_from)?;
     if read_from < start {
         match memchr::memchr(b'\n', &bytes) {
