@@ -195,13 +195,14 @@ impl Scan<'_> {
                 }
             });
         }
-        for lane in &seen {
+        for lane in seen.iter().filter(|_| tally.counting) {
             tally.folded += lane.folded;
             tally.filtered += lane.filtered;
             tally.duplicates += lane.duplicates;
         }
         let mut conflicts: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.conflicts.iter().copied()).collect();
         conflicts.sort_unstable();
+        tally.bad_records += if tally.counting { conflicts.len() as u64 } else { 0 };
         for (batch, event) in conflicts {
             let batch = &round[batch].routed.batch;
             let (stream, version) = (batch.events.stream.get(event as usize), batch.events.version[event as usize].unwrap_or_default());
