@@ -59,7 +59,12 @@ impl Parser {
                 ty
             }
         };
+        let mut levels = if self.sign("[") { levels_of(&ty) } else { 0 };
         while self.sign("[") {
+            levels += 1;
+            if levels > DEPTH_MAX {
+                return Err(error("this type nests too deep", self.span()));
+            }
             self.advance();
             if !self.take_sign("]") {
                 return Err(error("arrays of fixed size are not part of the expression language; use a list: `T[]`", self.span()));
@@ -165,6 +170,16 @@ const TYPES: &[(&str, Type)] = &[
     ("guid", Type::Uuid),
     ("json", Type::Json),
 ];
+
+/// How deep a type nests; a simple one does not.
+fn levels_of(ty: &Type) -> usize {
+    match ty {
+        Type::List(inner) => levels_of(inner) + 1,
+        Type::Map(key, value) => levels_of(key).max(levels_of(value)) + 1,
+        Type::Struct(fields) => fields.iter().map(|(_, ty)| levels_of(ty)).max().unwrap_or(0) + 1,
+        _ => 0,
+    }
+}
 
 fn simple_type(name: &str) -> Option<Type> {
     TYPES.iter().find(|(n, _)| *n == name).map(|(_, ty)| ty.clone())
