@@ -78,7 +78,9 @@ pub fn discover(source: &Source, root: &Path, known: bool) -> Result<(Vec<LogFil
             .with_help("the glob is relative to the project file's folder"));
     }
     paths.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
-    paths.dedup();
+    // compared by parts: `./a` is `a`, and two globs may name one file
+    let mut seen = std::collections::HashSet::new();
+    paths.retain(|path| seen.insert(path.components().collect::<PathBuf>()));
     let files = paths.into_iter().map(|path| log_file(path, root)).collect::<Result<_>>()?;
     Ok((files, empty))
 }
