@@ -35,6 +35,7 @@ fn a_manifest_is_read_as_it_was_written() {
             lines: 3,
             head_hash: "h".into(),
             tail_hash: "t".into(),
+            packed_hash: "p".into(),
             sealed: false,
             first_position: Some(-1),
             last_position: None,

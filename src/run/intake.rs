@@ -96,6 +96,7 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>)
                     lines: 0,
                     head_hash: String::new(),
                     tail_hash: String::new(),
+                    packed_hash: String::new(),
                     sealed: compressed,
                     first_position: None,
                     last_position: None,
@@ -138,12 +139,14 @@ fn unchanged(file: &LogFile, entry: &manifest::LogFile) -> Result<()> {
             return Err(changed(format!("{} bytes were consumed, it has {} now", entry.consumed, file.size)));
         }
         Some(plain_hashes(&file.path, entry.consumed)?)
-    } else if file.size == entry.size {
-        let mut head = Vec::new();
-        read_prefix(file, entry.consumed.min(HASHED_BYTES), |piece| head.extend_from_slice(piece))?;
-        Some((hash(&head), entry.tail_hash.clone()))
+    } else if file.size == entry.size && disk_hash(file)? == entry.packed_hash {
+        return Ok(());
     } else {
-        Some(packed_hashes(file, entry.consumed)?)
+        match packed_hashes(file, entry.consumed) {
+            // it was read to there once
+            Err(error) if error.kind == Kind::BadData => return Err(changed(error.message)),
+            hashes => Some(hashes?),
+        }
     };
     match hashes {
         None => Err(changed(format!("it is {} now, it was {}", file.codec.name(), entry.codec))),
@@ -168,10 +171,21 @@ pub fn plain_hashes(path: &Path, consumed: u64) -> Result<(String, String)> {
     Ok((hash(&head), hash(&tail)))
 }
 
-/// The same of a compressed file, whose bytes have to be unpacked for it.
+/// The hash of the ends of a file as it lies on disk.
+pub fn disk_hash(file: &LogFile) -> Result<String> {
+    let mut ends = files::read_range(&file.path, 0, file.size.min(HASHED_BYTES))?;
+    let from = file.size.saturating_sub(HASHED_BYTES);
+    ends.extend(files::read_range(&file.path, from, file.size - from)?);
+    Ok(hash(&ends))
+}
+
+/// Like [`plain_hashes`], of a compressed file, whose bytes have to be unpacked for it.
 pub fn packed_hashes(file: &LogFile, consumed: u64) -> Result<(String, String)> {
     let (mut head, mut tail) = (Vec::new(), Vec::new());
-    read_prefix(file, consumed, |piece| keep_ends(piece, &mut head, &mut tail))?;
+    let unpacked = read_prefix(file, consumed, |piece| keep_ends(piece, &mut head, &mut tail))?;
+    if unpacked < consumed {
+        return Err(Error::new(Kind::BadData, format!("{consumed} bytes were consumed, it holds {unpacked} now")).at(file.name.clone()));
+    }
     Ok((hash(&head), hash(&tail)))
 }
 

@@ -108,7 +108,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn go(&self, report: &mut Report) -> Result<()> {
         let project = self.project;
-        let store = Store::open(&project.root, self.options.wait)?;
+        let store = self.open_store()?;
         let recovered = publish::recover(&store)?;
         publish::collect_garbage(&store, GRACE)?;
         let last = store.newest()?;
@@ -139,8 +139,7 @@ impl Run<'_> {
             return Ok(());
         }
         let publication = models::stage(self, &store, &mut next, last.as_ref(), &selected, report)?;
-        self.stop.check()?;
-        let committed = store.commit(&next);
+        let committed = self.stop.check().and_then(|()| store.commit(&next));
         if committed.is_err() {
             publication.discard()?;
         }
@@ -154,6 +153,20 @@ impl Run<'_> {
         let json = serde_json::to_value(&*report).map_err(|e| Error::internal(format!("a report cannot be written: {e}")))?;
         store.write_report(next.generation, &json)?;
         Ok(())
+    }
+
+    /// Opens the store; while another run holds it, waits as long as was asked for, or until a signal comes.
+    fn open_store(&self) -> Result<Store> {
+        const SLICE: Duration = Duration::from_millis(200);
+        let mut left = self.options.wait.unwrap_or_default();
+        loop {
+            let slice = left.min(SLICE);
+            left -= slice;
+            match Store::open(&self.project.root, Some(slice)) {
+                Err(error) if error.kind == Kind::Locked && !left.is_zero() => self.stop.check()?,
+                opened => return opened,
+            }
+        }
     }
 
     /// Brings every fold to the end of the logs and writes the snapshots; fills in what the manifest says of
@@ -456,8 +469,11 @@ fn source_entry(
         if file.codec == "plain" {
             let path: &Path = &part.segment.file.path;
             (file.head_hash, file.tail_hash) = intake::plain_hashes(path, file.consumed)?;
-        } else if part.segment.from > 0 {
-            (file.head_hash, file.tail_hash) = intake::packed_hashes(&part.segment.file, file.consumed)?;
+        } else {
+            if part.segment.from > 0 {
+                (file.head_hash, file.tail_hash) = intake::packed_hashes(&part.segment.file, file.consumed)?;
+            }
+            file.packed_hash = intake::disk_hash(&part.segment.file)?;
         }
     }
     let last_event_time = tally.max_time.max(before.and_then(|s| s.last_event_time));

@@ -85,6 +85,10 @@ pub struct LogFile {
     pub head_hash: String,
     /// BLAKE3 (hex) of the last 64 KiB consumed.
     pub tail_hash: String,
+    /// BLAKE3 (hex) of the first and last 64 KiB of a compressed file as it lies on disk; empty: not known.
+    /// A change anywhere shows there, in the checksum at the end.
+    #[serde(default)]
+    pub packed_hash: String,
     /// It cannot grow: compressed files, and those that a later file follows.
     pub sealed: bool,
     pub first_position: Option<i64>,
