@@ -506,4 +506,124 @@ mod tests {
         }
         assert!(judged > 100, "only {judged} cases were found");
     }
+
+    /// A small generator of numbers (splitmix64).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) % n as u64) as usize
+        }
+
+        fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+            choices[self.below(choices.len())]
+        }
+    }
+
+    const KEYS: [&str; 8] = [r#""a""#, r#""b""#, r#""\u0061""#, r#""c\n""#, r#""""#, r#""ab""#, r#""ä€😀""#, r#""\ud83d\ude00""#];
+    const LEAVES: [&str; 18] = [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "-1.5e+3",
+        "1E400",
+        "123456789012345678901234567890",
+        "0.10",
+        r#""""#,
+        r#""x""#,
+        r#""a long text of more than sixteen bytes""#,
+        r#""\"\\\/\b\f\n\r\t""#,
+        r#""\ud800""#,
+        r#""\u0000""#,
+        r#""é€😀 and then some""#,
+        "[]",
+        "{}",
+    ];
+    const SPACES: [&str; 6] = ["", "", "", " ", "\t\r", "\n  "];
+
+    fn value(random: &mut Random, depth: usize, out: &mut String) {
+        out.push_str(random.of(&SPACES));
+        match random.below(if depth > 5 { 1 } else { 4 }) {
+            0 => out.push_str(random.of(&LEAVES)),
+            1 => {
+                out.push('[');
+                for i in 0..random.below(4) {
+                    out.push_str(if i > 0 { "," } else { "" });
+                    value(random, depth + 1, out);
+                }
+                out.push_str(random.of(&SPACES));
+                out.push(']');
+            }
+            _ => {
+                out.push('{');
+                for i in 0..random.below(5) {
+                    out.push_str(if i > 0 { "," } else { "" });
+                    out.push_str(random.of(&SPACES));
+                    out.push_str(random.of(&KEYS));
+                    out.push_str(random.of(&SPACES));
+                    out.push(':');
+                    value(random, depth + 1, out);
+                }
+                out.push('}');
+            }
+        }
+        out.push_str(random.of(&SPACES));
+    }
+
+    /// The text with one to three small damages; some of them harmless.
+    fn damaged(random: &mut Random, text: &str) -> String {
+        let pieces = [
+            "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "-", ".", "e", "+", "n", "\u{0}", "\u{1f}", "\u{7f}", "\\u12", "é", "//", "NaN",
+            " ",
+        ];
+        let mut chars: Vec<String> = text.chars().map(String::from).collect();
+        for _ in 0..1 + random.below(3) {
+            let at = random.below(chars.len() + 1);
+            match random.below(4) {
+                0 => chars.insert(at, random.of(&pieces).into()),
+                1 if at < chars.len() => drop(chars.remove(at)),
+                2 if at < chars.len() => chars[at] = random.of(&pieces).into(),
+                _ => chars.truncate(at.max(1)),
+            }
+        }
+        chars.concat()
+    }
+
+    #[test]
+    fn random_texts_are_judged_and_taken_apart_as_serde_json_does() {
+        let random = &mut Random(7);
+        let wanted: [&[&str]; 7] = [&["a"], &["a", "b"], &["b"], &["c\n"], &["a", "b", "ab"], &["ä€😀"], &["😀", ""]];
+        let owned: Vec<Vec<String>> = wanted.iter().map(|path| path.iter().map(|key| key.to_string()).collect()).collect();
+        let paths = Paths::new(&owned);
+        let (mut found, mut good, mut bad, mut parts) = (Vec::new(), 0, 0, 0);
+        for number in 0..40_000 {
+            let mut text = String::new();
+            value(random, 0, &mut text);
+            if number % 2 == 1 {
+                text = damaged(random, &text);
+            }
+            let accepted = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            let scanned = scan(&text, &paths, &mut found);
+            assert_eq!(scanned.is_ok(), accepted, "{text:?}: {scanned:?}");
+            assert_eq!(check(&text).is_ok(), accepted, "{text:?}");
+            (good, bad) = (good + u32::from(accepted), bad + u32::from(!accepted));
+            // a number or a text that serde_json cannot hold is JSON all the same
+            let Ok(whole) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
+            for (path, span) in wanted.iter().zip(&found) {
+                let expected = path.iter().try_fold(&whole, |value, key| value.as_object()?.get(*key));
+                let part = (!span.is_missing()).then(|| serde_json::from_str::<serde_json::Value>(span.of(&text)).unwrap());
+                assert_eq!(part.as_ref(), expected, "{path:?} of {text:?}");
+                if let Some(serde_json::Value::String(expected)) = expected {
+                    assert_eq!(as_text(span.of(&text)).unwrap().as_deref(), Some(expected.as_str()), "{text:?}");
+                }
+                parts += u32::from(part.is_some());
+            }
+        }
+        assert!(good > 15_000 && bad > 5_000 && parts > 3_000, "too few of a kind: {good} good, {bad} bad, {parts} parts");
+    }
 }
