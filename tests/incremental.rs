@@ -19,6 +19,7 @@ files = ["events/*.ndjson"]
 
 [event.Added]
 amount = "BIGINT NOT NULL"
+parts  = "VARCHAR[]"
 
 [event.Moved]
 amount = "BIGINT NOT NULL"
@@ -54,6 +55,31 @@ last = "VARCHAR"
 set.got  = "got + data.amount"
 set.last = "event.stream || '@' || event.version"
 
+[aggregate.part]
+source = "log"
+key    = { part = "event.stream" }
+[aggregate.part.state]
+seen = "BIGINT DEFAULT 0"
+ages = "BIGINT DEFAULT 0"
+[[aggregate.part.on.Added]]
+each     = "data.parts"
+key      = { part = "each" }
+set.seen = "seen * 3 % 1000003 + event.version"
+[[aggregate.part.on.Closed]]
+all      = true
+set.ages = "ages * 7 % 1000003 + event.version"
+[[aggregate.part.on.Moved]]
+key      = { part = "'p' || (data.amount % 4)::VARCHAR" }
+when     = "data.amount % 5 = 0"
+delete   = true
+[[aggregate.part.on.Moved]]
+set.seen = "seen + 1"
+
+[read_model.parts]
+sql = "SELECT part, seen, ages, _events FROM part"
+[[read_model.parts.to]]
+parquet = "out/parts.parquet"
+
 [read_model.counters]
 sql = "SELECT counter, total, trail, _events, _version FROM counter"
 [[read_model.counters.to]]
@@ -75,7 +101,7 @@ sql = 'SELECT amount, _stream, _version FROM events."Added"'
 parquet = "out/added.parquet"
 "#;
 
-const TARGETS: [&str; 4] = ["counters", "places", "moves", "added"];
+const TARGETS: [&str; 5] = ["counters", "places", "moves", "parts", "added"];
 
 fn targets(project: &Project) -> BTreeMap<&'static str, Vec<u8>> {
     TARGETS.map(|name| (name, fs::read(project.path(&format!("out/{name}.parquet"))).unwrap())).into()
@@ -123,7 +149,10 @@ const KINDS: [&str; 4] = ["Added", "Moved", "Closed", "Seen"];
 impl Event {
     fn line(&self, odd: bool) -> String {
         let data = match self.kind {
-            0 => format!(r#"{{"amount":{}}}"#, self.amount),
+            0 => {
+                let (p, q) = (self.amount % 4, self.version % 3);
+                format!(r#"{{"amount":{},"parts":["p{p}","p{q}","p{p}","r{p}{q}"]}}"#, self.amount)
+            }
             1 => format!(r#"{{"amount":{},"to":"ä€😀{}"}}"#, self.amount, self.amount % 3),
             _ => "{}".into(),
         };
@@ -174,6 +203,7 @@ fn lines(random: &mut Random) -> Vec<(String, Option<Event>)> {
 struct Reference {
     counters: BTreeMap<String, (i64, i64, i64, i64)>,
     places: BTreeMap<String, (i64, String, i64)>,
+    parts: BTreeMap<String, (i64, i64, i64)>,
     moves: Vec<(String, i64, i64)>,
     added: Vec<(i64, String, i64)>,
 }
@@ -218,11 +248,44 @@ impl Reference {
             2 => drop(self.counters.remove(&key)),
             _ => {}
         }
+        self.apply_to_parts(event);
         match event.kind {
             0 => self.added.push((event.amount, format!("counter-{key}"), event.version)),
             1 => {
                 let row = self.places.entry(format!("ä€😀{}", event.amount % 3)).or_default();
                 *row = (row.0 + event.amount, format!("counter-{key}@{}", event.version), row.2 + 1);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Reference {
+    /// `each` with a key of its own, a rule for all rows, and rows that are deleted by another key than the event's.
+    fn apply_to_parts(&mut self, event: &Event) {
+        match event.kind {
+            0 => {
+                let (p, q) = (event.amount % 4, event.version % 3);
+                let parts = [format!("p{p}"), format!("p{q}"), format!("p{p}"), format!("r{p}{q}")];
+                for part in &parts {
+                    let row = self.parts.entry(part.clone()).or_default();
+                    row.0 = row.0 * 3 % 1_000_003 + event.version;
+                }
+                for part in parts.iter().collect::<std::collections::BTreeSet<_>>() {
+                    self.parts.get_mut(part).unwrap().2 += 1;
+                }
+            }
+            1 => {
+                if event.amount % 5 == 0 {
+                    self.parts.remove(&format!("p{}", event.amount % 4));
+                }
+                let row = self.parts.entry(format!("counter-{}", event.stream)).or_default();
+                *row = (row.0 + 1, row.1, row.2 + 1);
+            }
+            2 => {
+                for row in self.parts.values_mut() {
+                    *row = (row.0, row.1 * 7 % 1_000_003 + event.version, row.2 + 1);
+                }
             }
             _ => {}
         }
@@ -254,6 +317,9 @@ fn published(db: &duckdb::Connection, project: &Project) -> Reference {
     }
     for r in rows("places", "place,got,last,_events") {
         out.places.insert(r[0].clone(), (int(&r[1]), r[2].clone(), int(&r[3])));
+    }
+    for r in rows("parts", "part,seen,ages,_events") {
+        out.parts.insert(r[0].clone(), (int(&r[1]), int(&r[2]), int(&r[3])));
     }
     out.moves = rows("moves", "counter,amount,_version").iter().map(|r| (r[0].clone(), int(&r[1]), int(&r[2]))).collect();
     out.added = rows("added", "amount,_stream,_version").iter().map(|r| (int(&r[0]), r[1].clone(), int(&r[2]))).collect();
@@ -432,9 +498,9 @@ fn a_plain_file_that_was_cut_changed_replaced_or_removed_is_changed_history() {
     project.foldline(&["run"]).exits(0);
     let changed = [
         log[..log.len() - 1].to_string(),
-        log.replacen(r#""amount":1}"#, r#""amount":9}"#, 1),
+        log.replacen(r#""amount":1,"#, r#""amount":9,"#, 1),
         log.replace(r#""amount":2000"#, r#""amount":2999"#),
-        added(2001..=4001),
+        added(2002..=4001),
         format!("{begin}{log}"),
     ];
     for (number, text) in changed.iter().enumerate() {
