@@ -17,7 +17,7 @@ pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
     let misfit = || format!("{} is no {ty}", shortened(json));
     match ty {
         Type::Varchar => Ok(json::as_text(json)?.map_or(Value::Null, Value::text)),
-        Type::Json => Ok(Value::text(json)),
+        Type::Json => json::is_text(json).map(|()| Value::text(json)).map_err(str::to_string),
         Type::Boolean => match first {
             b't' => Ok(Value::Bool(true)),
             b'f' => Ok(Value::Bool(false)),
@@ -223,6 +223,16 @@ mod tests {
         assert!(convert("1e400", &Type::Double).is_err());
         assert_eq!(convert("1e-400", &Type::BigInt).ok(), None);
         assert_eq!(convert("-0", &Type::BigInt), Ok(Value::Int(0)));
+    }
+
+    #[test]
+    fn json_that_holds_a_lone_surrogate_is_refused_as_duckdb_refuses_it() {
+        for bad in [r#""\ud800""#, r#"{"a":["x\udc00"]}"#, r#"{"\ud83d\u0041":1}"#, r#"["\\\ud800"]"#] {
+            assert!(convert(bad, &Type::Json).is_err(), "{bad}");
+        }
+        for good in [r#""\ud83d\ude00""#, r#"{"a":"\\ud800"}"#, r#"["\u0041\n"]"#] {
+            assert_eq!(convert(good, &Type::Json), Ok(Value::text(good)));
+        }
     }
 
     #[test]

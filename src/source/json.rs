@@ -430,6 +430,15 @@ pub fn unescape(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     Ok(Cow::Owned(out))
 }
 
+/// Whether all strings of a checked JSON value are text; a lone surrogate is none.
+pub fn is_text(json: &str) -> Result<(), &'static str> {
+    if memchr::memmem::find(json.as_bytes(), b"\\u").is_none() {
+        return Ok(());
+    }
+    // outside of strings there are no backslashes, so that the whole unescapes as its strings do
+    unescape(json).map(|_| ())
+}
+
 /// A checked JSON value as `->>` gives it: strings without quotes and escapes, everything else as it stands;
 /// null and missing are `None`.
 pub fn as_text(json: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
