@@ -67,6 +67,9 @@ fn assert_whole(project: &Project, expected: &[u8], what: &str) {
 /// Nothing that staging or a swap made is left beside the targets.
 #[track_caller]
 fn assert_clean(project: &Project, what: &str) {
+    let manifests = std::fs::read_dir(project.path(".foldline/manifests")).unwrap();
+    let rubbish: Vec<_> = manifests.map(|e| e.unwrap().file_name()).filter(|name| !name.to_string_lossy().ends_with(".json")).collect();
+    assert!(rubbish.is_empty(), "{what}: {rubbish:?}");
     let left: Vec<_> = files_below(&project.path("out"))
         .into_iter()
         .filter(|p| {

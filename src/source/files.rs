@@ -86,6 +86,10 @@ pub fn discover(source: &Source, root: &Path, known: bool) -> Result<(Vec<LogFil
 }
 
 fn log_file(path: PathBuf, root: &Path) -> Result<LogFile> {
+    if path.to_str().is_none() {
+        return Err(Error::new(Kind::NoInput, format!("the name of {} is not UTF-8", path.display()))
+            .with_help("rename it: the manifest could not tell it from another one"));
+    }
     let meta = files::metadata(&path)?;
     if !meta.is_file() {
         return Err(Error::new(Kind::NoInput, format!("{} is not a regular file", path.display()))

@@ -178,6 +178,12 @@ impl Store {
                 files::remove_file(&path)?;
             }
         }
+        // what a run that died before its commit was about to link in
+        for path in files::list(&self.dir.join("manifests"))? {
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                files::remove_file(&path)?;
+            }
+        }
         files::sync_dir(&self.dir.join("manifests"))?;
         files::failpoint("garbage.manifests_removed")?;
         let kept = self.manifests()?;
