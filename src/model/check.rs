@@ -106,7 +106,7 @@ impl Engine {
             };
             errors.extend(sort_by.iter().filter_map(|entry| sort_key(entry, columns, "t").err()).map(|e| e.at(&model.place)));
             for name in partition_by.iter().filter(|name| !columns.iter().any(|(c, _)| c.eq_ignore_ascii_case(name))) {
-                let message = format!("partition_by: the read model `{}` has no column `{name}`", model.name);
+                let message = format!("partition_by = {name:?}: the read model `{}` has no column `{name}`", model.name);
                 errors.push(Error::new(Kind::Project, message).at(&model.place));
             }
         }

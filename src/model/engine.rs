@@ -253,7 +253,7 @@ impl Engine {
         for (i, name) in partition_by.iter().enumerate() {
             let column = defined.columns.iter().find(|(c, _)| c.eq_ignore_ascii_case(name)).map(|(c, _)| quote(c));
             let column = column.ok_or_else(|| {
-                Error::new(Kind::Project, format!("partition_by: the read model `{}` has no column `{name}`", model.name))
+                Error::new(Kind::Project, format!("partition_by = {name:?}: the read model `{}` has no column `{name}`", model.name))
                     .at(model.place.clone())
             })?;
             first.push(format!("CAST({table}.{column} AS VARCHAR) NULLS FIRST"));

@@ -111,10 +111,6 @@ impl Walk<'_> {
 
     fn unknown(&mut self, entry: &Entry, keys: &'static TableKeys) {
         let diagnostic = Diagnostic::new(format!("unknown key `{}` in {}", entry.key, self.title()), &entry.key_place);
-        if let Some(diagnostic) = self.event_type_mistake(entry, keys) {
-            self.found.push(diagnostic);
-            return;
-        }
         // A key of a table further up: it slid down, because TOML gives everything below a header to that header.
         let above = self.parents.iter().rev().skip(1).find(|(parent, _)| parent.get(&entry.key).is_some());
         if let Some((parent, depth)) = above.filter(|(parent, _)| parent.id != "root") {
@@ -128,6 +124,10 @@ impl Walk<'_> {
         }
         if let Some(name) = nearest(&entry.key, keys.keys.iter().map(|key| key.name)) {
             self.found.push(diagnostic.label(format!("did you mean `{name}`?")));
+            return;
+        }
+        if let Some(diagnostic) = self.event_type_mistake(entry, keys) {
+            self.found.push(diagnostic);
             return;
         }
         if let Some((home, _)) = self.home(&entry.key, keys) {

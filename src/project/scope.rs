@@ -186,11 +186,14 @@ impl HandlerScope<'_> {
 
     fn no_column(&self, name: &str) -> NameError {
         let lower = name.to_lowercase();
+        let text = format!("text stands in single quotes: `'{name}'`");
         let own = self.aggregate.state.iter().map(|column| column.name.as_str()).chain(self.aggregate.key_names());
         let help = if let Some(field) = self.names.contract.iter().find(|field| field.name.eq_ignore_ascii_case(name)) {
             format!("the payload has it: `data.{}`", field.name)
         } else if let Some(near) = self.sees_row.then(|| nearest(name, own)).flatten() {
-            format!("did you mean the column `{near}`?")
+            // a short word that begins like a column is as often a text without its quotes
+            let prefix = near.to_lowercase().starts_with(&lower) || lower.starts_with(&near.to_lowercase());
+            if prefix { format!("did you mean the column `{near}`? {text}") } else { format!("did you mean the column `{near}`?") }
         } else if EVENT_FIELDS.iter().any(|(field, ..)| *field == lower) {
             format!("the envelope has it: `event.{lower}`")
         } else if let Some(near) = nearest(name, self.names.contract.iter().map(|field| field.name.as_str())) {

@@ -187,7 +187,15 @@ pub(crate) fn read(text: &str, variables: &Variables<'_>, found: &mut Vec<Diagno
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors.iter().take(5) {
         let place = Place::new(0, error.span().unwrap_or(0..0));
-        found.push(Diagnostic::new(error.message().trim_end_matches('\n').replace('\n', "; "), &place));
+        let said = error.message().trim_end_matches('\n').replace('\n', "; ");
+        let header = text[..place.start.min(text.len())].rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('['));
+        let bare = text.get(place.start..place.end).is_some_and(|value| value.starts_with(|c: char| c.is_ascii_alphabetic()));
+        let diagnostic = Diagnostic::new(said.as_str(), &place);
+        found.push(match said.as_str() {
+            "duplicate key" if header => diagnostic.help("a header that stands more than once has double brackets everywhere: `[[…]]`"),
+            said if bare && said.starts_with("invalid ") => diagnostic.help("text, types and SQL stand in quotes: `key = \"…\"`"),
+            _ => diagnostic,
+        });
     }
     if !errors.is_empty() {
         return Table::default();
