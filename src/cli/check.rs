@@ -3,6 +3,7 @@
 use super::{Context, Done};
 use crate::error::Error;
 use crate::model::{Limits, check_bind};
+use crate::report::counted;
 
 pub fn check(context: &Context) -> Done {
     let project = context.project()?;
@@ -13,7 +14,7 @@ pub fn check(context: &Context) -> Done {
         return Err(errors);
     }
     context.warn(&project.warnings);
-    let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    let count = |n: usize, one: &str| counted(n as u64, one);
     if context.json {
         let json = serde_json::json!({
             "project": project.name,

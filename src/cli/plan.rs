@@ -1,9 +1,10 @@
 //! `foldline plan`: what a run would read, replay and write.
 
 use super::{Context, Done};
-use crate::report::{human_bytes, human_count, human_seconds};
+use crate::report::{counted, human_bytes, human_seconds};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
+use crate::run::lookups_changed;
 use crate::state::{manifest::Manifest, store};
 
 /// Bytes of a log that one thread reads and folds in a second, where no run has shown it.
@@ -22,14 +23,21 @@ pub fn plan(context: &Context) -> Done {
         let fresh = &decision.intakes[source].fresh;
         let (new_bytes, replayed) = (Intake::bytes(fresh), scans.replay.as_deref().map_or(0, Intake::bytes));
         let replayed = if decision.source_replay[source] { Intake::bytes(&decision.intakes[source].old) } else { replayed };
-        total_bytes += new_bytes + replayed;
+        let total_of_source = new_bytes + replayed;
+        total_bytes += total_of_source;
         let events = events_per_byte(last.as_ref(), &definition.name).map(|per_byte| ((new_bytes + replayed) as f64 * per_byte) as u64);
-        let about = events.map_or(String::new(), |n| format!(", about {} events", human_count(n)));
-        text.push_str(&format!("source {}: read {} new in {} files", definition.name, human_bytes(new_bytes), fresh.len()));
+        let about = events.map_or(String::new(), |n| format!(", about {}", counted(n, "event")));
+        match fresh.len() {
+            0 => text.push_str(&format!("source {}: nothing new", definition.name)),
+            n => {
+                text.push_str(&format!("source {}: read {} new in {}", definition.name, human_bytes(new_bytes), counted(n as u64, "file")))
+            }
+        }
         if replayed > 0 {
             text.push_str(&format!(", replay {}", human_bytes(replayed)));
         }
-        text.push_str(&format!("{about}\n"));
+        text.push_str(if total_of_source > 0 { &about } else { "" });
+        text.push('\n');
         if context.verbose {
             for part in fresh {
                 text.push_str(&format!("  {} from byte {}\n", part.segment.file.name, part.segment.from));
@@ -53,16 +61,21 @@ pub fn plan(context: &Context) -> Done {
     }
     for model in project.read_models.iter().filter(|m| !m.targets.is_empty()) {
         let known = last.as_ref().and_then(|m| m.read_model(&model.name));
+        let lookups = last.as_ref().map_or(Ok(false), |last| lookups_changed(&project, model, last)).map_err(|e| vec![e])?;
         let what = match known {
             None => "publish for the first time",
             Some(known) if known.fingerprint != model.fingerprint => "publish again: its definition changed",
+            Some(_) if lookups => "publish again: a lookup table changed",
+            Some(known) if known.stale => "publish: its inputs changed when it was not selected",
             Some(_) if decision.is_idle() => "unchanged",
             Some(_) => "publish again if its tables change",
         };
         text.push_str(&format!("read model {}: {what}\n", model.name));
     }
     let seconds = total_bytes as f64 / rate;
-    text.push_str(&format!("about {} of reading and folding, and the read models' SQL\n", human_seconds(seconds)));
+    if total_bytes > 0 {
+        text.push_str(&format!("about {} of reading and folding, and the read models' SQL\n", human_seconds(seconds)));
+    }
     let memory = last_peak(&project.root, last.as_ref());
     if let Some(peak) = memory {
         text.push_str(&format!("the last run took {} of memory\n", human_bytes(peak)));

@@ -1,7 +1,7 @@
 //! `foldline status`: what is published, how far the logs are consumed, what is stale.
 
 use super::{Context, Done};
-use crate::report::{human_bytes, human_count};
+use crate::report::{counted, human_bytes};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
 use crate::state::store;
@@ -10,7 +10,7 @@ pub fn status(context: &Context) -> Done {
     let project = context.project()?;
     let Some(last) = store::newest(&project.root.join(".foldline")).map_err(|e| vec![e])? else {
         if context.json {
-            return context.print("{\"generation\":null}\n");
+            return context.print(&format!("{}\n", serde_json::json!({ "project": project.name, "generation": null })));
         }
         return context.print(&format!("{} has never run; `foldline run` makes the first generation\n", project.name));
     };
@@ -27,10 +27,10 @@ pub fn status(context: &Context) -> Done {
         let until = until.flatten();
         let waiting = decision.as_ref().ok().map(|d| Intake::bytes(&d.intakes[index].fresh));
         text.push_str(&format!(
-            "  source {}: {} records of {} files consumed",
+            "  source {}: {} of {} consumed",
             definition.name,
-            human_count(records),
-            entry.map_or(0, |s| s.files.len())
+            counted(records, "record"),
+            counted(entry.map_or(0, |s| s.files.len() as u64), "file")
         ));
         if let Some(until) = &until {
             text.push_str(&format!(", the last event of {until}"));
@@ -49,7 +49,7 @@ pub fn status(context: &Context) -> Done {
         let rows: u64 = last.aggregate(&aggregate.name).iter().flat_map(|a| &a.partitions).flat_map(|p| &p.base).map(|f| f.rows).sum();
         let replay = decision.as_ref().is_ok_and(|d| d.aggregate_replay[index]);
         let note = if replay { ", changed since: the next run replays it" } else { "" };
-        text.push_str(&format!("  aggregate {}: {} rows{note}\n", aggregate.name, human_count(rows)));
+        text.push_str(&format!("  aggregate {}: {}{note}\n", aggregate.name, counted(rows, "row")));
         aggregates.push(serde_json::json!({ "name": aggregate.name, "rows": rows, "changed": replay }));
     }
     let mut read_models = Vec::new();
@@ -60,7 +60,7 @@ pub fn status(context: &Context) -> Done {
             Some(known) => {
                 let stale = if known.stale { ", stale: its inputs changed since" } else { "" };
                 let changed = if known.fingerprint != model.fingerprint { ", its definition changed since" } else { "" };
-                format!("{} rows, published by generation {}{stale}{changed}", human_count(known.rows), known.generation)
+                format!("{}, published by generation {}{stale}{changed}", counted(known.rows, "row"), known.generation)
             }
         };
         text.push_str(&format!("  read model {}: {note}\n", model.name));

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
-pub use numbers::{human_bytes, human_count, human_seconds};
+pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
 pub use summary::{bad_records, summary};
 
@@ -46,7 +46,7 @@ pub struct Report {
     pub events: EventCounts,
     /// In the project file's order.
     pub aggregates: Vec<AggregateReport>,
-    /// In the order in which they were computed.
+    /// In the order in which they depend on each other, else in the project file's.
     pub read_models: Vec<ReadModelReport>,
     pub stages: StageSeconds,
     /// Events decoded in this run, by the second of its whole time.
@@ -147,7 +147,7 @@ pub enum ReadModelStatus {
     Published,
     /// Its inputs are the ones it was last published from.
     Unchanged,
-    /// It was not selected and keeps an older generation.
+    /// Its inputs or its definition changed, but it was not selected: it keeps an older generation.
     Stale,
     /// A check failed; its last generation stays live.
     CheckFailed,

@@ -13,6 +13,11 @@ pub fn human_count(n: u64) -> String {
     out
 }
 
+/// `1 row`, `1,234 rows`.
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", human_count(n), if n == 1 { "" } else { "s" })
+}
+
 /// Bytes in decimal units with three significant figures: `999 B`, `1.23 MB`, `45.6 GB`.
 pub fn human_bytes(n: u64) -> String {
     if n < 1000 {
@@ -65,6 +70,11 @@ mod tests {
     fn counts_have_separators() {
         let shown: Vec<_> = [0, 999, 1000, 24_000, 1_234_567, u64::MAX].map(human_count).into();
         assert_eq!(shown, ["0", "999", "1,000", "24,000", "1,234,567", "18,446,744,073,709,551,615"]);
+    }
+
+    #[test]
+    fn one_of_a_kind_is_singular() {
+        assert_eq!([0, 1, 2000].map(|n| counted(n, "row")), ["0 rows", "1 row", "2,000 rows"]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Progress {
     fn on(bytes_total: u64, target: ProgressDrawTarget) -> Self {
         let events = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&events);
-        let style = ProgressStyle::with_template("{msg:11} {bar:24} {done} {events}{left}")
+        let style = ProgressStyle::with_template("{msg:11} {wide_bar}  {done} {events}{left}")
             .expect("the template is a constant")
             .progress_chars("━╸ ")
             .with_key("done", |state: &ProgressState, out: &mut dyn Write| {

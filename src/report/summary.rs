@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::numbers::{human_bytes, human_count, human_seconds};
+use super::numbers::{counted, human_bytes, human_count, human_seconds};
 use super::{BadReport, FoldMode, Outcome, ReadModelStatus, Report};
 
 /// The whole summary as text with a line break at its end.
@@ -58,7 +58,7 @@ pub fn bad_records(bad: &BadReport, color: bool) -> String {
         let _ = writeln!(out, "… and {} more", human_count(bad.total - shown));
     }
     let kinds: Vec<_> = bad.by_kind.iter().map(|(kind, count)| format!("{kind} {}", human_count(*count))).collect();
-    let _ = writeln!(out, "{} {}: {}", human_count(bad.total), plural(bad.total, "bad record"), kinds.join(", "));
+    let _ = writeln!(out, "{}: {}", counted(bad.total, "bad record"), kinds.join(", "));
     out
 }
 
@@ -77,9 +77,9 @@ fn headline(out: &mut String, report: &Report, paint: Paint) {
     };
     let _ = write!(
         out,
-        "{}: {outcome} in {total}: {} events, {} ({} events/s, {}/s",
+        "{}: {outcome} in {total}: {}, {} ({} events/s, {}/s",
         report.project,
-        human_count(report.events_total()),
+        counted(report.events_total(), "event"),
         human_bytes(report.bytes_total()),
         human_count(report.events_per_second.round() as u64),
         human_bytes(report.bytes_per_second.round() as u64),
@@ -179,10 +179,6 @@ fn warnings(out: &mut String, report: &Report, paint: Paint) {
     for warning in &report.warnings {
         let _ = writeln!(out, "{}: {warning}", paint.yellow("warning"));
     }
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    if count == 1 { noun.to_string() } else { format!("{noun}s") }
 }
 
 /// Text from a log with its control characters spelled out: an escape sequence in an event must not reach the terminal.

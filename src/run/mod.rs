@@ -21,7 +21,7 @@ use crate::fold::rows_schema;
 use crate::model::{Interrupt, event_columns};
 use crate::project::{OnBadRecord, Project};
 use crate::publish;
-use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport};
+use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport, counted};
 use crate::source::BadKind;
 use crate::state::Store;
 use crate::state::manifest::{self, Manifest, Reason};
@@ -30,6 +30,7 @@ use append::Appender;
 use decide::Decision;
 use intake::Intake;
 use lanes::Lane;
+pub use models::lookups_changed;
 use scan::{Scan, Sinks};
 pub use tally::Tally;
 
@@ -88,9 +89,12 @@ pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result
     let begun = Instant::now();
     let mut report = Report::new(if options.rebuild { "rebuild" } else { "run" }, &project.name);
     report.started_at = Some(options.now.clone());
-    let result = Run { project, options, stop }.go(&mut report);
-    report.stages.total = begun.elapsed().as_secs_f64();
-    report.measure();
+    let result = Run { project, options, stop, begun }.go(&mut report);
+    // a published run's report was measured when it was kept: what is printed is the same
+    if report.outcome != Outcome::Published || result.is_err() {
+        report.stages.total = begun.elapsed().as_secs_f64();
+        report.measure();
+    }
     if let Err(error) = &result {
         report.outcome = Outcome::Failed;
         report.exit_code = error.kind.exit_code();
@@ -103,6 +107,7 @@ struct Run<'a> {
     project: &'a Project,
     options: &'a Options,
     stop: &'a Stop,
+    begun: Instant,
 }
 
 impl Run<'_> {
@@ -125,7 +130,7 @@ impl Run<'_> {
 
         let publishing = Instant::now();
         let selected = models::to_publish(project, &next, last.as_ref(), &recovered.damaged, &self.options.select);
-        models::report_unpublished(project, last.as_ref(), &selected, &self.options.select, report);
+        models::report_unpublished(project, &next, last.as_ref(), &selected, report);
         if selected.is_empty() && decision.is_idle() && last.is_some() {
             report.outcome = Outcome::NothingNew;
             return Ok(());
@@ -139,6 +144,7 @@ impl Run<'_> {
             return Ok(());
         }
         let publication = models::stage(self, &store, &mut next, last.as_ref(), &selected, report)?;
+        report.read_models.sort_by_key(|r| project.read_models.iter().position(|m| m.name == r.name));
         let committed = self.stop.check().and_then(|()| store.commit(&next));
         if committed.is_err() {
             publication.discard()?;
@@ -149,6 +155,7 @@ impl Run<'_> {
         report.generation = Some(next.generation);
         report.outcome = Outcome::Published;
         publish::collect_garbage(&store, GRACE)?;
+        report.stages.total = self.begun.elapsed().as_secs_f64();
         report.measure();
         let json = serde_json::to_value(&*report).map_err(|e| Error::internal(format!("a report cannot be written: {e}")))?;
         store.write_report(next.generation, &json)?;
@@ -231,8 +238,9 @@ impl Run<'_> {
             }
             if definition.on_bad_record == OnBadRecord::Skip && tally.skippable > 0 {
                 warnings.push(format!(
-                    "{} bad records of source `{}` were skipped (`on_bad_record = \"skip\"`)",
-                    tally.skippable, definition.name
+                    "source `{}`: {} skipped (`on_bad_record = \"skip\"`)",
+                    definition.name,
+                    counted(tally.skippable, "bad record")
                 ));
             }
             report.sources.push(SourceReport {

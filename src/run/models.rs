@@ -76,17 +76,25 @@ fn inputs_changed(model: &ReadModel, next: &Manifest, last: &Manifest) -> bool {
         || (model.sql.to_ascii_lowercase().contains("as_of") && next.max_event_time != last.max_event_time)
 }
 
+/// Whether a lookup table that the read model reads, itself or through others, is another file than in the last generation.
+pub fn lookups_changed(project: &Project, model: &ReadModel, last: &Manifest) -> Result<bool> {
+    let now = lookup_hashes(project)?;
+    let changed = |model: &ReadModel| model.reads.tables.iter().any(|name| now.get(name) != last.lookups.get(name));
+    Ok(needed(project, &[model]).into_iter().any(changed))
+}
+
 /// Says in the report what becomes of the read models that this run does not publish.
-pub fn report_unpublished(project: &Project, last: Option<&Manifest>, published: &[&ReadModel], select: &[String], report: &mut Report) {
+pub fn report_unpublished(project: &Project, next: &Manifest, last: Option<&Manifest>, published: &[&ReadModel], report: &mut Report) {
+    let Some(last) = last else { return };
     for model in &project.read_models {
         if published.iter().any(|m| m.name == model.name) || model.targets.is_empty() {
             continue;
         }
-        let Some(known) = last.and_then(|m| m.read_model(&model.name)) else { continue };
-        let selected = select.is_empty() || select.iter().any(|s| s.eq_ignore_ascii_case(&model.name));
+        let Some(known) = last.read_model(&model.name) else { continue };
+        let stale = is_stale(known, last) || reads_changed(project, model, next, last);
         report.read_models.push(ReadModelReport {
             name: model.name.clone(),
-            status: if selected { ReadModelStatus::Unchanged } else { ReadModelStatus::Stale },
+            status: if stale { ReadModelStatus::Stale } else { ReadModelStatus::Unchanged },
             rows: known.rows,
             targets: Vec::new(),
         });
