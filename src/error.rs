@@ -134,7 +134,10 @@ fn describe_io(source: &std::io::Error) -> String {
     match source.kind() {
         std::io::ErrorKind::NotFound => "no such file or folder".to_string(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_string(),
-        _ => source.to_string(),
+        std::io::ErrorKind::AlreadyExists => "something else has that name".to_string(),
+        std::io::ErrorKind::StorageFull => "the device is full".to_string(),
+        // without the number that the standard library adds: the words say it
+        _ => source.to_string().split(" (os error").next().unwrap_or_default().to_string(),
     }
 }
 

@@ -48,7 +48,7 @@ struct Global {
     #[arg(long = "var", global = true, value_name = "NAME=VALUE", value_parser = parse_variable)]
     variables: Vec<(String, String)>,
     /// Threads to work with [default: the machine's]
-    #[arg(long, global = true, value_name = "N", env = "FOLDLINE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", env = "FOLDLINE_THREADS", value_parser = parse_threads)]
     threads: Option<u16>,
     /// Memory to work with, such as 4GB or 512MiB [default: half of the machine's]
     #[arg(long, global = true, value_name = "SIZE", env = "FOLDLINE_MEMORY", value_parser = parse_size)]
@@ -59,7 +59,7 @@ struct Global {
     /// Print nothing but errors
     #[arg(short, long, global = true, env = "FOLDLINE_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
     quiet: bool,
-    /// Say more
+    /// Say more: `plan` lists the files
     #[arg(short, long, global = true, env = "FOLDLINE_VERBOSE", value_parser = clap::builder::FalseyValueParser::new())]
     verbose: bool,
     /// When to use colors: auto, always, never
@@ -89,7 +89,7 @@ enum Verb {
         #[arg(required_unless_present = "all")]
         read_model: Option<String>,
         /// Every target of one generation
-        #[arg(long)]
+        #[arg(long, env = "FOLDLINE_ALL", value_parser = clap::builder::FalseyValueParser::new())]
         all: bool,
     },
     #[command(flatten)]
@@ -121,14 +121,15 @@ enum Later {
 
 #[derive(Args)]
 struct Rest {
+    /// Taken, so that a command line of a later version is told apart from a misspelt one.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    rest: Vec<String>,
+    _rest: Vec<String>,
 }
 
 #[derive(Args)]
 struct RunArgs {
-    /// Publish only this read model; may be given more than once
-    #[arg(short, long, value_name = "NAME")]
+    /// Publish only these read models: `-s a -s b`, or `-s a,b`
+    #[arg(short, long, value_name = "NAME", env = "FOLDLINE_SELECT", value_delimiter = ',')]
     select: Vec<String>,
     /// Wait so long for another run to end, such as 30s or 5m
     #[arg(long, value_name = "DURATION", env = "FOLDLINE_WAIT", value_parser = parse_duration)]
@@ -174,19 +175,18 @@ pub fn main() -> ExitCode {
 type Done = std::result::Result<(), Vec<Error>>;
 
 fn not_built(later: &Later) -> Vec<Error> {
-    let (name, rest) = match later {
-        Later::Init(rest) => ("init", rest),
-        Later::Verify(rest) => ("verify", rest),
-        Later::Diff(rest) => ("diff", rest),
-        Later::Inspect(rest) => ("inspect", rest),
-        Later::History(rest) => ("history", rest),
-        Later::Rollback(rest) => ("rollback", rest),
-        Later::Quarantine(rest) => ("quarantine", rest),
-        Later::Schedule(rest) => ("schedule", rest),
-        Later::Docs(rest) => ("docs", rest),
+    let name = match later {
+        Later::Init(_) => "init",
+        Later::Verify(_) => "verify",
+        Later::Diff(_) => "diff",
+        Later::Inspect(_) => "inspect",
+        Later::History(_) => "history",
+        Later::Rollback(_) => "rollback",
+        Later::Quarantine(_) => "quarantine",
+        Later::Schedule(_) => "schedule",
+        Later::Docs(_) => "docs",
     };
-    let typed = std::iter::once(name).chain(rest.rest.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-    vec![Error::new(Kind::Usage, format!("`foldline {typed}` is not built yet")).with_help("`foldline --help` lists what is")]
+    vec![Error::new(Kind::Usage, format!("`foldline {name}` is not built yet")).with_help("`foldline --help` lists what is")]
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
@@ -195,6 +195,10 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
         return Err("NAME=VALUE was expected".into());
     }
     Ok((name.to_string(), value.to_string()))
+}
+
+fn parse_threads(text: &str) -> Result<u16, String> {
+    text.parse().ok().filter(|n| (1..=1024).contains(n)).ok_or_else(|| "a number from 1 to 1024 was expected".into())
 }
 
 fn parse_color(text: &str) -> Result<ColorChoice, String> {

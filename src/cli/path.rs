@@ -2,6 +2,7 @@
 
 use super::{Context, Done};
 use crate::error::{Error, Kind};
+use crate::state::manifest::TargetKind;
 use crate::state::store;
 
 pub fn path(context: &Context, read_model: Option<&str>, all: bool) -> Done {
@@ -13,7 +14,9 @@ pub fn path(context: &Context, read_model: Option<&str>, all: bool) -> Done {
     if found.is_empty() {
         let error = match read_model {
             Some(name) if !project.read_models.iter().any(|m| m.name.eq_ignore_ascii_case(name)) => {
+                let names: Vec<&str> = project.read_models.iter().map(|m| m.name.as_str()).collect();
                 Error::new(Kind::Usage, format!("there is no read model `{name}`"))
+                    .with_help(format!("the project has {}", names.join(", ")))
             }
             _ => Error::new(Kind::NoInput, "nothing is published yet").with_help("`foldline run` publishes"),
         };
@@ -22,11 +25,26 @@ pub fn path(context: &Context, read_model: Option<&str>, all: bool) -> Done {
     if context.json {
         let entries: Vec<_> = found
             .iter()
-            .map(|p| serde_json::json!({ "read_model": p.read_model, "kind": p.kind, "path": project.root.join(&p.generation_path) }))
+            .map(|p| serde_json::json!({ "read_model": p.read_model, "kind": kind(p.kind), "path": project.root.join(&p.generation_path) }))
             .collect();
         return context
             .print(&format!("{}\n", serde_json::json!({ "generation": last.as_ref().map(|m| m.generation), "targets": entries })));
     }
-    let lines: String = found.iter().map(|p| format!("{}\n", project.root.join(&p.generation_path).display())).collect();
-    context.print(&lines)
+    // read models that share a DuckDB file share its line
+    let mut paths: Vec<_> = Vec::new();
+    for published in found {
+        let path = project.root.join(&published.generation_path);
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    context.print(&paths.iter().map(|path| format!("{}\n", path.display())).collect::<String>())
+}
+
+/// The kinds as the report of a run names them.
+fn kind(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::DuckDb => "duckdb",
+        TargetKind::ParquetFile | TargetKind::ParquetDataset => "parquet",
+    }
 }
