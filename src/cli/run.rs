@@ -10,7 +10,9 @@ use crate::error::{Error, Kind};
 use crate::report::{bad_records, stderr_width, summary};
 use crate::run::{self, Options, Stop};
 
-pub fn run(context: &Context, args: RunArgs, rebuild: bool) -> Done {
+pub fn run(context: &Context, mut args: RunArgs, rebuild: bool) -> Done {
+    // an empty FOLDLINE_SELECT is none
+    args.select.retain(|name| !name.is_empty());
     for (given, name) in [(args.as_of.is_some(), "--as-of"), (args.target_dir.is_some(), "--target-dir")] {
         if given {
             return Err(vec![Error::new(Kind::Usage, format!("`{name}` is not built yet"))]);
