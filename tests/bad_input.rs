@@ -196,6 +196,22 @@ fn a_check_that_fails_keeps_the_last_generation() {
 }
 
 #[test]
+fn a_check_or_an_order_that_was_added_is_acted_on_without_new_events() {
+    let other = event(1, r#"{"amount":5}"#).replace("counter-1", "counter-2");
+    let project = counter(&(event(1, r#"{"amount":1}"#) + &other));
+    project.foldline(&["run"]).exits(0);
+    let published = std::fs::read(project.path("out/counters.parquet")).unwrap();
+    project.write("foldline.toml", COUNTER.to_string() + "sort_by = [\"total DESC\"]\n");
+    project.foldline(&["run"]).exits(0);
+    assert!(std::fs::read(project.path("out/counters.parquet")).unwrap() != published);
+    project.write(
+        "foldline.toml",
+        COUNTER.to_string() + "\n[[read_model.counters.check]]\nsql = \"SELECT * FROM counters WHERE total > 2\"\n",
+    );
+    project.foldline(&["run"]).exits(14);
+}
+
+#[test]
 fn a_consumed_line_that_was_changed() {
     let project = counter(&(event(1, r#"{"amount":1}"#) + &event(2, r#"{"amount":2}"#)));
     project.foldline(&["run"]).exits(0);

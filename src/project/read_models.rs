@@ -10,7 +10,7 @@ use super::key_check::toml_key;
 use super::sql_reads::{SqlReads, analyze};
 use super::targets::{self, Taken};
 use super::toml_walk::{Entry, Table, Text};
-use super::{Check, LookupTable, ReadModel, Reads};
+use super::{Check, LookupTable, ReadModel, Reads, Target};
 
 /// What SQL may read, and the warnings about it.
 pub(crate) struct Context<'a> {
@@ -359,6 +359,8 @@ pub(crate) fn order(mut waiting: Vec<Written>, found: &mut Vec<Diagnostic>) -> V
 /// The read models with their fingerprints; `fingerprint_of` knows aggregates and event tables.
 pub(crate) fn finish(ordered: Vec<Written>, tables: &[LookupTable], fingerprint_of: &dyn Fn(&str, &str) -> String) -> Vec<ReadModel> {
     let mut out: Vec<ReadModel> = Vec::with_capacity(ordered.len());
+    // what a read model's rows come from: for those that read it
+    let mut rows: Vec<String> = Vec::with_capacity(ordered.len());
     for Written { mut model, canon: sql, .. } in ordered {
         let mut canon = Canon::new("read_model");
         canon.add("name", &model.name);
@@ -370,7 +372,7 @@ pub(crate) fn finish(ordered: Vec<Written>, tables: &[LookupTable], fingerprint_
             canon.add("event_table", &fingerprint_of("event_table", name));
         }
         for name in &model.reads.read_models {
-            canon.add("read_model", out.iter().find(|other| other.name == *name).map_or("", |other| &other.fingerprint));
+            canon.add("read_model", out.iter().position(|other| other.name == *name).map_or("", |at| &rows[at]));
         }
         for name in &model.reads.tables {
             canon.add("table", name);
@@ -382,7 +384,27 @@ pub(crate) fn finish(ordered: Vec<Written>, tables: &[LookupTable], fingerprint_
                     .map_or(String::new(), |table| table.file.file_name().unwrap_or_default().to_string_lossy().into_owned()),
             );
         }
+        let own = canon.finish();
+        let mut canon = Canon::new("publication");
+        canon.add("rows", &own);
+        for check in &model.checks {
+            match check {
+                Check::Unique(columns) => canon.add("unique", &columns.join("\0")),
+                Check::NotNull(columns) => canon.add("not_null", &columns.join("\0")),
+                Check::Sql { sql, .. } => canon.add("check", sql),
+            }
+        }
+        for target in &model.targets {
+            match target {
+                Target::Parquet { partition_by, sort_by, .. } => {
+                    canon.add("partition_by", &partition_by.join("\0"));
+                    canon.add("sort_by", &sort_by.join("\0"));
+                }
+                Target::DuckDb { sort_by, .. } => canon.add("sort_by", &sort_by.join("\0")),
+            }
+        }
         model.fingerprint = canon.finish();
+        rows.push(own);
         out.push(model);
     }
     out

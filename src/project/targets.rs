@@ -76,6 +76,13 @@ fn resolve(text: &Text, folder: &Path, found: &mut Vec<Diagnostic>) -> Option<Pa
         return None;
     }
     let path = normal(&folder.join(&text.value));
+    if path.starts_with(normal(&folder.join(".foldline"))) {
+        found.push(
+            Diagnostic::new("a target cannot lie in `.foldline`, which is foldline's own", &text.place)
+                .help("name another folder: `parquet = \"out/name.parquet\"`"),
+        );
+        return None;
+    }
     if path.file_name().is_none() || normal(folder).starts_with(&path) {
         found.push(
             Diagnostic::new("a target cannot replace the project's own folder", &text.place)
