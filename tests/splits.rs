@@ -124,3 +124,35 @@ fn a_log_that_grows_in_two_files() {
     project.foldline(&["rebuild"]).exits(0);
     assert_same(&project.parquet(), &grown);
 }
+
+#[test]
+fn an_aggregate_that_was_added_is_replayed_alone_and_the_targets_are_those_of_one_run() {
+    let added = r#"
+[aggregate.carrier_load]
+source = "shop"
+key = { carrier = "data.carrier" }
+[aggregate.carrier_load.state]
+orders = "BIGINT DEFAULT 0"
+[aggregate.carrier_load.on.OrderShipped]
+set.orders = "orders + 1"
+
+[read_model.carriers]
+sql = "SELECT carrier, orders, _events, _first_event_at FROM carrier_load"
+[[read_model.carriers.to]]
+parquet = "out/carriers.parquet"
+"#;
+    let (later, at_once) = (Project::shop(), Project::shop());
+    later.foldline(&["run"]).exits(0);
+    later.append("foldline.toml", added);
+    let report = later.foldline(&["run", "--json"]).exits(0).json();
+    let modes: Vec<_> = report["aggregates"].as_array().unwrap().iter().map(|a| (a["name"].clone(), a["mode"].clone())).collect();
+    for (name, mode) in modes {
+        assert_eq!(mode, if name == "carrier_load" { "replayed" } else { "unchanged" }, "{name}");
+    }
+    assert_eq!(report["sources"][0]["records"], 0, "what is replayed is not counted again");
+    at_once.append("foldline.toml", added);
+    at_once.foldline(&["run"]).exits(0);
+    assert!(later.parquet() == at_once.parquet());
+    let carriers = |project: &Project| std::fs::read(project.path("out/carriers.parquet")).unwrap();
+    assert!(carriers(&later) == carriers(&at_once));
+}
