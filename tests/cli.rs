@@ -217,3 +217,29 @@ fn status_names_the_generation() {
     let json = project.foldline(&["status", "--json"]).exits(0).json();
     assert_eq!(json["generation"], 1, "{json:#}");
 }
+
+/// Two items of one order, the later one given first; and the first one once more.
+const EARLY: &str = r#"
+[[test]]
+name = "early and redelivered"
+given = [
+  { stream = "order-1", type = "OrderPlaced", version = 1, data = { customer_id = "7" } },
+  { stream = "order-1", type = "ItemAdded", version = 3, data = { sku = "A", qty = 5, price = "1.00" } },
+  { stream = "order-1", type = "ItemAdded", version = 2, data = { sku = "A", qty = 2, price = "1.00" } },
+  { stream = "order-1", type = "ItemAdded", version = 2, data = { sku = "A", qty = 2, price = "1.00" } },
+]
+then = { order = [{ order_id = "1", items = 7 }], sku_sales = [{ sku = "A", sold = 7 }] }
+"#;
+
+#[test]
+fn given_events_are_sequenced_as_those_of_a_log() {
+    let project = Project::shop_without_logs();
+    project.append("foldline.toml", EARLY);
+    project.foldline(&["test", "early and redelivered"]).exits(0);
+
+    // what still waits in the end is told, not dropped
+    let project = Project::shop_without_logs();
+    project.append("foldline.toml", EARLY.replace("version = 2", "version = 9"));
+    let told = project.foldline(&["test", "early and redelivered"]).exits(13).stdout;
+    assert!(told.contains("given event 2: stream `order-1` jumps from version 1 to 3"), "{told}");
+}

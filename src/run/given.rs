@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::lanes;
+use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
 use crate::error::{Error, Result};
-use crate::fold::{self, Routed, route};
+use crate::fold::{self, route};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
 use crate::project::{Project, Test};
-use crate::source::sequence::Verdicts;
-use crate::source::{Decoder, Route};
+use crate::source::{Batch, Decoder};
 use crate::sql::{self, Column, Type, Value};
 use crate::state::{Frame, parquet};
 
@@ -23,7 +23,7 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
     let mut lanes = lanes::empty(project);
     let active = vec![true; project.aggregates.len()];
     let mut failures = Vec::new();
-    let mut batches: Vec<Arc<Routed>> = Vec::new();
+    let mut batches: Vec<Sequenced> = Vec::new();
     let mut versions = hashbrown::HashMap::new();
     let mut at = 0;
     while at < test.given.len() {
@@ -37,26 +37,21 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
         let decoder = Decoder::new(project, source);
         let routed = Arc::new(route(decoder.given(&test.given[at..end], at, &mut versions)?, project, &active));
         for bad in &routed.batch.bad {
-            failures.push(format!("given event {}: {}", at + bad.line as usize + 1, bad.reason));
+            failures.push(format!("given event {}: {}", bad.line + 1, bad.reason));
         }
-        let verdicts = Verdicts::new(routed.batch.events.len());
-        for (number, lane) in lanes.iter_mut().enumerate() {
-            let mut releases = Vec::new();
-            lane.sequencers[source].sequence(&routed, &routed.batch.events, &routed.by_stream[number], &verdicts, &mut releases);
-            for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(_, a)| !a.spans_streams) {
-                lane.folds[index].fold(aggregate, index, number, &routed, &verdicts, &releases);
-            }
+        let round = fold_round(project, source, &active, &mut lanes, vec![routed]);
+        for (batch, event) in &round.conflicts {
+            let batch = &round.batches[*batch].routed.batch;
+            failures.push(of_event(batch, *event, &conflict_reason(batch, *event)));
         }
-        for (number, lane) in lanes.iter_mut().enumerate() {
-            for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(_, a)| a.spans_streams) {
-                lane.folds[index].fold(aggregate, index, number, &routed, &verdicts, &[]);
-            }
-            for failure in lane.folds.iter_mut().flat_map(|f| std::mem::take(&mut f.failures)) {
-                failures.push(format!("given event {}: {}", at + failure.event as usize + 1, failure.reason));
-            }
+        for failure in take_failures(&mut lanes) {
+            failures.push(of_event(&failure.batch.batch, failure.event, &failure.reason));
         }
-        batches.push(routed);
+        batches.extend(round.batches);
         at = end;
+    }
+    for gap in lanes.iter().flat_map(|lane| lane.sequencers.iter().flat_map(|s| s.gaps())) {
+        failures.push(of_event(&gap.batch.batch, gap.event, &gap.reason()));
     }
     let frames: Vec<Frame> = project.aggregates.iter().enumerate().map(|(index, _)| frame(project, index, &lanes)).collect();
     let mut engine = None;
@@ -83,6 +78,11 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
     Ok(failures)
 }
 
+/// A failure at one of the test's given events.
+fn of_event(batch: &Batch, event: u32, reason: &str) -> String {
+    format!("given event {}: {reason}", batch.events.line[event as usize] + 1)
+}
+
 /// An aggregate's rows in all lanes.
 fn frame(project: &Project, index: usize, lanes: &[lanes::Lane]) -> Frame {
     let mut frame = Frame::empty(&fold::schema(&project.aggregates[index]));
@@ -102,7 +102,7 @@ fn text_rows(frame: &Frame) -> (Vec<(String, Option<Type>)>, TextRows) {
 }
 
 /// An engine over the folded rows, in a folder that goes with it.
-fn open(project: &Project, frames: &[Frame], lanes: &[lanes::Lane], batches: &[Arc<Routed>]) -> Result<(Engine, tempfile::TempDir)> {
+fn open(project: &Project, frames: &[Frame], lanes: &[lanes::Lane], batches: &[Sequenced]) -> Result<(Engine, tempfile::TempDir)> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("create the folder", &std::env::temp_dir(), e))?;
     let mut number = 0;
     let mut store = |frame: &Frame| -> Result<Vec<std::path::PathBuf>> {
@@ -132,21 +132,12 @@ fn open(project: &Project, frames: &[Frame], lanes: &[lanes::Lane], batches: &[A
     }
     for (number, definition) in project.event_tables.iter().enumerate() {
         let mut frame = Frame::empty(&event_columns(definition));
-        for routed in batches {
-            for event in 0..routed.batch.events.len() {
-                let Route::Block { block, row } = routed.batch.events.route[event] else { continue };
-                let block = &routed.batch.blocks[block as usize];
-                let Some((_, fields)) = block.plan.event_table.as_ref().filter(|(n, _)| *n == number) else { continue };
-                let view = fold::event::EventView { events: &routed.batch.events, block, event, row: row as usize };
-                let values = fold::event::table_row(&view, fields);
-                for (column, value) in frame.columns.iter_mut().zip(values) {
-                    column.push(value);
-                }
-            }
+        for batch in batches {
+            append_events(number, batch, &mut frame.columns);
         }
         inputs.event_tables[number].files = store(&frame)?;
     }
-    inputs.as_of = batches.iter().flat_map(|b| b.batch.events.time.iter().flatten()).max().copied();
+    inputs.as_of = batches.iter().flat_map(|b| b.routed.batch.events.time.iter().flatten()).max().copied();
     let limits = Limits { threads: 1, memory_bytes: 1 << 30, temp_dir: folder.path().join("duckdb") };
     let mut engine = Engine::open(&inputs, &limits)?;
     engine.define_all(&project.read_models.iter().collect::<Vec<_>>(), &[])?;

@@ -65,7 +65,7 @@ pub fn load_aggregate(lanes: &mut [Lane], project: &Project, index: usize, store
             for row in 0..frame.rows() {
                 let values: Vec<Value> = frame.columns[..keys].iter().map(|c| c.get(row)).collect();
                 let mut bytes = Vec::new();
-                if !encode_key(&values, &mut bytes) {
+                if !key::encode(&values, &mut bytes) {
                     return Err(unusable(&aggregate.name, "a key is NULL"));
                 }
                 rows.push((lane_of(aggregate, &bytes, &values) as u8, bytes));
@@ -81,11 +81,6 @@ pub fn load_aggregate(lanes: &mut [Lane], project: &Project, index: usize, store
         }
     });
     Ok(())
-}
-
-/// Keys as the router writes them: a single text stands alone.
-fn encode_key(values: &[Value], out: &mut Vec<u8>) -> bool {
-    key::encode(values, out)
 }
 
 fn unusable(name: &str, why: &str) -> Error {

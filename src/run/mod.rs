@@ -8,6 +8,7 @@ pub mod given;
 pub mod intake;
 mod lanes;
 mod models;
+mod round;
 mod scan;
 mod tally;
 
@@ -131,15 +132,8 @@ impl Run<'_> {
         let publishing = Instant::now();
         let selected = models::to_publish(project, &next, last.as_ref(), &recovered.damaged, &self.options.select);
         models::report_unpublished(project, &next, last.as_ref(), &selected, report);
-        if selected.is_empty() && decision.is_idle() && last.is_some() {
-            report.outcome = Outcome::NothingNew;
-            return Ok(());
-        }
-        let previous =
-            if last.as_ref().is_some_and(|last| consumed_same(last, &next)) && selected.is_empty() { last.clone() } else { None };
-        if let Some(last) = previous {
-            // new files without a whole record, or nothing but a torn tail
-            report.generation = Some(last.generation);
+        // nothing to read, or nothing of it was a whole record
+        if selected.is_empty() && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next)) {
             report.outcome = Outcome::NothingNew;
             return Ok(());
         }
@@ -358,11 +352,7 @@ impl Run<'_> {
         report.events.pending += lanes.iter().map(|lane| lane.sequencers[source].pending()).sum::<u64>();
         gaps.sort_by_key(|gap| (gap.batch.batch.ordinal, gap.event));
         for gap in gaps {
-            let reason = match gap.last {
-                Some(last) => format!("stream `{}` jumps from version {last} to {}", gap.stream, gap.found),
-                None => format!("stream `{}` begins at version {}", gap.stream, gap.found),
-            };
-            tally.bad_event(parts, &gap.batch.batch, gap.event, BadKind::Gap, &reason);
+            tally.bad_event(parts, &gap.batch.batch, gap.event, BadKind::Gap, &gap.reason());
         }
     }
 

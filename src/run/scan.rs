@@ -11,16 +11,15 @@ use rayon::prelude::*;
 use super::append::Appender;
 use super::intake::{Part, keep_ends};
 use super::lanes::Lane;
+use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
 use super::{Stop, Tally};
 use crate::error::Result;
-use crate::fold::event::{EventView, table_row};
-use crate::fold::{PARTITIONS, Routed, route};
+use crate::fold::{Routed, route};
 use crate::project::Project;
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Jobs};
 use crate::source::files::Codec;
-use crate::source::sequence::{Release, Verdict, Verdicts};
-use crate::source::{BadKind, Batch, Decoder, Route};
+use crate::source::{BadKind, Batch, Decoder};
 use crate::state::{Store, manifest};
 
 /// Chunks of one round, at least: what is decoded stays in the processor's caches until it is folded.
@@ -53,25 +52,6 @@ struct Piece {
     head: Vec<u8>,
     tail: Vec<u8>,
     pending: u64,
-}
-
-/// A batch of the round with what the sequencer made of it.
-struct Sequenced {
-    routed: Arc<Routed>,
-    verdicts: Verdicts,
-    /// Of all lanes, ordered by the event behind which they pass.
-    releases: Vec<Release<Arc<Routed>>>,
-}
-
-/// What one lane saw in a round.
-#[derive(Default)]
-struct LaneRound {
-    /// Per batch.
-    releases: Vec<Vec<Release<Arc<Routed>>>>,
-    folded: u64,
-    filtered: u64,
-    duplicates: u64,
-    conflicts: Vec<(usize, u32)>,
 }
 
 impl Scan<'_> {
@@ -166,63 +146,28 @@ impl Scan<'_> {
     /// Sequences and folds a round.
     fn fold(&self, parts: &[Part], batches: Vec<Arc<Routed>>, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let begun = Instant::now();
-        let (project, source, active) = (self.project, self.source, sinks.active);
-        let mut round: Vec<Sequenced> = batches
-            .into_iter()
-            .map(|routed| Sequenced { verdicts: Verdicts::new(routed.batch.events.len()), routed, releases: Vec::new() })
-            .collect();
-        // the first exchange: by stream
-        let mut seen: Vec<LaneRound> = sinks
-            .lanes
-            .par_iter_mut()
-            .enumerate()
-            .map(|(number, lane)| sequence_lane(project, source, active, number, lane, &round))
-            .collect();
-        for (i, batch) in round.iter_mut().enumerate() {
-            for lane in &mut seen {
-                batch.releases.append(&mut lane.releases[i]);
-            }
-            batch.releases.sort_by_key(|release| release.after);
+        let round = fold_round(self.project, self.source, sinks.active, sinks.lanes, batches);
+        if tally.counting {
+            tally.folded += round.folded;
+            tally.filtered += round.filtered;
+            tally.duplicates += round.duplicates;
+            tally.bad_records += round.conflicts.len() as u64;
         }
-        // the second exchange: by key, for the aggregates whose key spans streams
-        let spanning: Vec<usize> = (0..project.aggregates.len()).filter(|i| active[*i] && project.aggregates[*i].spans_streams).collect();
-        if !spanning.is_empty() {
-            sinks.lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
-                for batch in &round {
-                    for &index in &spanning {
-                        lane.folds[index].fold(&project.aggregates[index], index, number, &batch.routed, &batch.verdicts, &batch.releases);
-                    }
-                }
-            });
-        }
-        for lane in seen.iter().filter(|_| tally.counting) {
-            tally.folded += lane.folded;
-            tally.filtered += lane.filtered;
-            tally.duplicates += lane.duplicates;
-        }
-        let mut conflicts: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.conflicts.iter().copied()).collect();
-        conflicts.sort_unstable();
-        tally.bad_records += if tally.counting { conflicts.len() as u64 } else { 0 };
-        for (batch, event) in conflicts {
-            let batch = &round[batch].routed.batch;
-            let (stream, version) = (batch.events.stream.get(event as usize), batch.events.version[event as usize].unwrap_or_default());
-            let reason =
-                format!("stream `{stream}` has version {version} again, with another id or content, or from before its first version");
-            tally.bad_event(parts, batch, event, BadKind::Conflict, &reason);
+        for (batch, event) in &round.conflicts {
+            let batch = &round.batches[*batch].routed.batch;
+            tally.bad_event(parts, batch, *event, BadKind::Conflict, &conflict_reason(batch, *event));
         }
         self.failures(parts, sinks, tally);
-        self.append(&round, sinks)?;
+        self.append(&round.batches, sinks)?;
         // giving back what a round decoded takes as long as making it
-        round.into_par_iter().for_each(drop);
+        round.batches.into_par_iter().for_each(drop);
         tally.fold_time += begun.elapsed();
         Ok(())
     }
 
     /// Reports the events that folds could not apply, in log order.
     fn failures(&self, parts: &[Part], sinks: &mut Sinks, tally: &mut Tally) {
-        let mut failures: Vec<_> =
-            sinks.lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut()).flat_map(|fold| std::mem::take(&mut fold.failures)).collect();
-        failures.sort_by(|a, b| (a.batch.batch.ordinal, a.event, &a.reason).cmp(&(b.batch.batch.ordinal, b.event, &b.reason)));
+        let failures = take_failures(sinks.lanes);
         for failure in failures {
             tally.bad_event(parts, &failure.batch.batch, failure.event, BadKind::Fold, &failure.reason);
         }
@@ -233,7 +178,7 @@ impl Scan<'_> {
         sinks.event_tables.par_iter_mut().enumerate().try_for_each(|(number, table)| {
             let Some(table) = table else { return Ok(()) };
             for batch in round {
-                append_events(number, batch, table);
+                append_events(number, batch, table.columns());
             }
             table.flush_full(self.store)
         })?;
@@ -252,73 +197,4 @@ impl Scan<'_> {
 /// The stream of the event on a line, where the record came far enough to have one.
 fn stream_at(batch: &Batch, line: u32) -> Option<String> {
     batch.events.line.binary_search(&line).ok().map(|event| batch.events.stream.get(event).to_string())
-}
-
-/// Sequences the streams of one lane and folds the aggregates whose key lies within a stream.
-fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usize, lane: &mut Lane, round: &[Sequenced]) -> LaneRound {
-    let mut seen = LaneRound::default();
-    let sequenced = project.sources[source].dedupe == crate::project::Dedupe::Version;
-    for (i, batch) in round.iter().enumerate() {
-        let routed = &batch.routed;
-        let events = &routed.batch.events;
-        let mine = &routed.by_stream[number];
-        let mut releases = Vec::new();
-        if sequenced {
-            lane.sequencers[source].sequence(routed, events, mine, &batch.verdicts, &mut releases);
-        }
-        let mut pass = |routed: &Routed, event: usize| match routed.batch.events.route[event] {
-            Route::Bad => {}
-            _ if routed.taken[event] => seen.folded += 1,
-            _ => seen.filtered += 1,
-        };
-        for &event in mine {
-            match batch.verdicts.get(event as usize) {
-                Verdict::Pass => pass(routed, event as usize),
-                _ if events.route[event as usize] == Route::Bad => {}
-                Verdict::Duplicate => seen.duplicates += 1,
-                Verdict::Conflict => seen.conflicts.push((i, event)),
-                Verdict::Held => {}
-            }
-        }
-        for release in &releases {
-            pass(&release.batch, release.event as usize);
-        }
-        for (index, aggregate) in project.aggregates.iter().enumerate() {
-            if active[index] && !aggregate.spans_streams {
-                lane.folds[index].fold(aggregate, index, number, routed, &batch.verdicts, &releases);
-            }
-        }
-        seen.releases.push(releases);
-    }
-    debug_assert!(number < PARTITIONS);
-    seen
-}
-
-/// Appends the events of a batch that pass and that event table `number` takes.
-fn append_events(number: usize, batch: &Sequenced, table: &mut Appender) {
-    let wanted = |routed: &Routed| routed.batch.blocks.iter().any(|b| b.plan.event_table.as_ref().is_some_and(|(n, _)| *n == number));
-    let mut push = |routed: &Routed, event: usize| {
-        let events = &routed.batch.events;
-        let Route::Block { block, row } = events.route[event] else { return };
-        let block = &routed.batch.blocks[block as usize];
-        let Some((_, fields)) = block.plan.event_table.as_ref().filter(|(n, _)| *n == number) else { return };
-        let view = EventView { events, block, event, row: row as usize };
-        for (column, value) in table.columns().iter_mut().zip(table_row(&view, fields)) {
-            column.push(value);
-        }
-    };
-    let mut releases = batch.releases.iter().peekable();
-    if wanted(&batch.routed) {
-        for event in 0..batch.routed.batch.events.len() {
-            while let Some(release) = releases.next_if(|r| (r.after as usize) < event) {
-                push(&release.batch, release.event as usize);
-            }
-            if batch.verdicts.passes(event) {
-                push(&batch.routed, event);
-            }
-        }
-    }
-    for release in releases {
-        push(&release.batch, release.event as usize);
-    }
 }

@@ -321,10 +321,12 @@ impl<'p> Decoder<'p> {
         let mut scratch = Scratch::default();
         for (number, event) in given.iter().enumerate() {
             let events = &mut batch.events;
-            events.line.push(number as u32);
+            let line = (before + number) as u32;
+            events.line.push(line);
             events.route.push(Route::Filtered);
             events.stream_hash.push(xxh3_64(event.stream.as_bytes()));
-            events.mark.push(number as u64);
+            let content = || format!("{} {}", event.event_type, event.data);
+            events.mark.push(event.id.as_ref().map_or_else(|| xxh3_64(content().as_bytes()), |id| xxh3_64(id.as_bytes())));
             events.stream.push(&event.stream);
             events.event_type.push(&event.event_type);
             let version = versions.entry(event.stream.clone()).or_default();
@@ -349,7 +351,7 @@ impl<'p> Decoder<'p> {
             }
             if let Some(refusal) = failed {
                 batch.events.route[number] = Route::Bad;
-                batch.bad.push(Bad { line: number as u32, kind: refusal.kind, reason: refusal.reason });
+                batch.bad.push(Bad { line, kind: refusal.kind, reason: refusal.reason });
             }
         }
         Ok(batch)

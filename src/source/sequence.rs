@@ -85,6 +85,16 @@ struct Waiting<B> {
     mark: u64,
 }
 
+impl<B> Gap<B> {
+    /// The fact, for a report.
+    pub fn reason(&self) -> String {
+        match self.last {
+            Some(last) => format!("stream `{}` jumps from version {last} to {}", self.stream, self.found),
+            None => format!("stream `{}` begins at version {}", self.stream, self.found),
+        }
+    }
+}
+
 /// The sequencer of one partition of streams. `B` leads to a batch (cheap to clone).
 pub struct Sequencer<B> {
     /// `Some`: the version that every stream begins with; `None`: 0 or 1.

@@ -1,0 +1,161 @@
+//! One round: batches that follow each other in the log are sequenced and folded, lane by lane. No I/O.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::lanes::Lane;
+use crate::fold::event::{EventView, table_row};
+use crate::fold::{FoldFailure, Routed};
+use crate::project::{Dedupe, Project};
+use crate::source::sequence::{Release, Verdict, Verdicts};
+use crate::source::{Batch, Route};
+use crate::sql::Column;
+
+/// A batch with what the sequencer made of it.
+pub struct Sequenced {
+    pub routed: Arc<Routed>,
+    verdicts: Verdicts,
+    /// Of all lanes, ordered by the event behind which they pass.
+    releases: Vec<Release<Arc<Routed>>>,
+}
+
+/// What became of a round's events.
+pub struct Round {
+    pub batches: Vec<Sequenced>,
+    pub folded: u64,
+    pub filtered: u64,
+    pub duplicates: u64,
+    /// Batch of the round and event in it, in log order.
+    pub conflicts: Vec<(usize, u32)>,
+}
+
+/// What one lane saw in a round.
+#[derive(Default)]
+struct LaneRound {
+    /// Per batch.
+    releases: Vec<Vec<Release<Arc<Routed>>>>,
+    folded: u64,
+    filtered: u64,
+    duplicates: u64,
+    conflicts: Vec<(usize, u32)>,
+}
+
+/// Sequences the batches' events and folds those that pass into the aggregates that are `active`.
+pub fn fold_round(project: &Project, source: usize, active: &[bool], lanes: &mut [Lane], batches: Vec<Arc<Routed>>) -> Round {
+    let mut batches: Vec<Sequenced> = batches
+        .into_iter()
+        .map(|routed| Sequenced { verdicts: Verdicts::new(routed.batch.events.len()), routed, releases: Vec::new() })
+        .collect();
+    // the first exchange: by stream
+    let mut seen: Vec<LaneRound> =
+        lanes.par_iter_mut().enumerate().map(|(number, lane)| sequence_lane(project, source, active, number, lane, &batches)).collect();
+    for (i, batch) in batches.iter_mut().enumerate() {
+        for lane in &mut seen {
+            batch.releases.append(&mut lane.releases[i]);
+        }
+        batch.releases.sort_by_key(|release| release.after);
+    }
+    // the second exchange: by key, for the aggregates whose key spans streams
+    let spanning: Vec<usize> = (0..project.aggregates.len()).filter(|i| active[*i] && project.aggregates[*i].spans_streams).collect();
+    if !spanning.is_empty() {
+        lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
+            for batch in &batches {
+                for &index in &spanning {
+                    lane.folds[index].fold(&project.aggregates[index], index, number, &batch.routed, &batch.verdicts, &batch.releases);
+                }
+            }
+        });
+    }
+    let mut conflicts: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.conflicts.iter().copied()).collect();
+    conflicts.sort_unstable();
+    Round {
+        folded: seen.iter().map(|lane| lane.folded).sum(),
+        filtered: seen.iter().map(|lane| lane.filtered).sum(),
+        duplicates: seen.iter().map(|lane| lane.duplicates).sum(),
+        conflicts,
+        batches,
+    }
+}
+
+/// The events that folds could not apply, in log order.
+pub fn take_failures(lanes: &mut [Lane]) -> Vec<FoldFailure> {
+    let mut failures: Vec<_> =
+        lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut()).flat_map(|fold| std::mem::take(&mut fold.failures)).collect();
+    failures.sort_by(|a, b| (a.batch.batch.ordinal, a.event, &a.reason).cmp(&(b.batch.batch.ordinal, b.event, &b.reason)));
+    failures
+}
+
+/// What is wrong with a conflicting event.
+pub fn conflict_reason(batch: &Batch, event: u32) -> String {
+    let (stream, version) = (batch.events.stream.get(event as usize), batch.events.version[event as usize].unwrap_or_default());
+    format!("stream `{stream}` has version {version} again, with another id or content, or from before its first version")
+}
+
+/// Sequences the streams of one lane and folds the aggregates whose key lies within a stream.
+fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usize, lane: &mut Lane, round: &[Sequenced]) -> LaneRound {
+    let mut seen = LaneRound::default();
+    let sequenced = project.sources[source].dedupe == Dedupe::Version;
+    for (i, batch) in round.iter().enumerate() {
+        let routed = &batch.routed;
+        let events = &routed.batch.events;
+        let mine = &routed.by_stream[number];
+        let mut releases = Vec::new();
+        if sequenced {
+            lane.sequencers[source].sequence(routed, events, mine, &batch.verdicts, &mut releases);
+        }
+        let mut pass = |routed: &Routed, event: usize| match routed.batch.events.route[event] {
+            Route::Bad => {}
+            _ if routed.taken[event] => seen.folded += 1,
+            _ => seen.filtered += 1,
+        };
+        for &event in mine {
+            match batch.verdicts.get(event as usize) {
+                Verdict::Pass => pass(routed, event as usize),
+                _ if events.route[event as usize] == Route::Bad => {}
+                Verdict::Duplicate => seen.duplicates += 1,
+                Verdict::Conflict => seen.conflicts.push((i, event)),
+                Verdict::Held => {}
+            }
+        }
+        for release in &releases {
+            pass(&release.batch, release.event as usize);
+        }
+        for (index, aggregate) in project.aggregates.iter().enumerate() {
+            if active[index] && !aggregate.spans_streams {
+                lane.folds[index].fold(aggregate, index, number, routed, &batch.verdicts, &releases);
+            }
+        }
+        seen.releases.push(releases);
+    }
+    seen
+}
+
+/// Appends the events of a batch that pass and that event table `number` takes.
+pub fn append_events(number: usize, batch: &Sequenced, columns: &mut [Column]) {
+    let wanted = |routed: &Routed| routed.batch.blocks.iter().any(|b| b.plan.event_table.as_ref().is_some_and(|(n, _)| *n == number));
+    let mut push = |routed: &Routed, event: usize| {
+        let events = &routed.batch.events;
+        let Route::Block { block, row } = events.route[event] else { return };
+        let block = &routed.batch.blocks[block as usize];
+        let Some((_, fields)) = block.plan.event_table.as_ref().filter(|(n, _)| *n == number) else { return };
+        let view = EventView { events, block, event, row: row as usize };
+        for (column, value) in columns.iter_mut().zip(table_row(&view, fields)) {
+            column.push(value);
+        }
+    };
+    let mut releases = batch.releases.iter().peekable();
+    if wanted(&batch.routed) {
+        for event in 0..batch.routed.batch.events.len() {
+            while let Some(release) = releases.next_if(|r| (r.after as usize) < event) {
+                push(&release.batch, release.event as usize);
+            }
+            if batch.verdicts.passes(event) {
+                push(&batch.routed, event);
+            }
+        }
+    }
+    for release in releases {
+        push(&release.batch, release.event as usize);
+    }
+}
