@@ -127,6 +127,16 @@ impl StreamPattern {
         rest.is_empty()
     }
 
+    /// The stream whose placeholders have these texts: what [`StreamPattern::captures`] takes apart.
+    pub fn fill<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> String {
+        let mut stream = self.prefix.clone();
+        for ((_, literal), part) in self.placeholders.iter().zip(parts) {
+            stream.push_str(part);
+            stream.push_str(literal);
+        }
+        stream
+    }
+
     /// True where some stream may fit both (told from the literal beginnings and ends; errs on the side of yes).
     pub(crate) fn may_overlap(&self, other: &StreamPattern) -> bool {
         fn end(pattern: &StreamPattern) -> &str {
@@ -166,6 +176,14 @@ mod tests {
         assert_eq!(pattern("{a}-{b}").captures("x-y-z"), Some(vec!["x", "y-z"]));
         assert_eq!(pattern("{a}-{b}-end").captures("x-y-z-end"), Some(vec!["x", "y-z"]));
         assert_eq!(pattern("{a}-{b}-end").captures("x-end"), None);
+    }
+
+    #[test]
+    fn a_stream_that_is_taken_apart_can_be_put_together() {
+        for (text, stream) in [("order-{id}", "order-a-b"), ("{a}-{b}", "x-y-z"), ("{a}-{b}-end", "x-y-z-end")] {
+            let pattern = pattern(text);
+            assert_eq!(pattern.fill(pattern.captures(stream).unwrap()), stream);
+        }
     }
 
     #[test]

@@ -181,24 +181,38 @@ pub fn disk_hash(file: &LogFile) -> Result<String> {
 
 /// Like [`plain_hashes`], of a compressed file, whose bytes have to be unpacked for it.
 pub fn packed_hashes(file: &LogFile, consumed: u64) -> Result<(String, String)> {
-    let (mut head, mut tail) = (Vec::new(), Vec::new());
-    let unpacked = read_prefix(file, consumed, |piece| keep_ends(piece, &mut head, &mut tail))?;
+    let mut ends = Ends::default();
+    let unpacked = read_prefix(file, consumed, |piece| ends.add(&Ends::of(piece)))?;
     if unpacked < consumed {
         return Err(Error::new(Kind::BadData, format!("{consumed} bytes were consumed, it holds {unpacked} now")).at(file.name.clone()));
     }
-    Ok((hash(&head), hash(&tail)))
+    Ok(ends.hashes())
 }
 
-/// Keeps the first and the last 64 KiB of bytes that come piece by piece.
-pub fn keep_ends(piece: &[u8], head: &mut Vec<u8>, tail: &mut Vec<u8>) {
-    let room = (HASHED_BYTES as usize).saturating_sub(head.len());
-    head.extend_from_slice(&piece[..room.min(piece.len())]);
-    tail.extend_from_slice(&piece[piece.len().saturating_sub(HASHED_BYTES as usize)..]);
-    let excess = tail.len().saturating_sub(HASHED_BYTES as usize);
-    tail.drain(..excess);
+/// The first and the last 64 KiB of bytes.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
+    head: Vec<u8>,
+    tail: Vec<u8>,
 }
 
-/// The hash of a file's kept ends.
-pub fn ends_hashes(head: &[u8], tail: &[u8]) -> (String, String) {
-    (hash(head), hash(tail))
+impl Ends {
+    pub fn of(bytes: &[u8]) -> Ends {
+        let len = (HASHED_BYTES as usize).min(bytes.len());
+        Ends { head: bytes[..len].to_vec(), tail: bytes[bytes.len() - len..].to_vec() }
+    }
+
+    /// Goes on to the end of the bytes that follow.
+    pub fn add(&mut self, next: &Ends) {
+        let room = (HASHED_BYTES as usize).saturating_sub(self.head.len());
+        self.head.extend_from_slice(&next.head[..room.min(next.head.len())]);
+        self.tail.extend_from_slice(&next.tail);
+        let excess = self.tail.len().saturating_sub(HASHED_BYTES as usize);
+        self.tail.drain(..excess);
+    }
+
+    /// The hashes of head and tail.
+    pub fn hashes(&self) -> (String, String) {
+        (hash(&self.head), hash(&self.tail))
+    }
 }

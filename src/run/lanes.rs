@@ -39,15 +39,8 @@ fn lane_of(aggregate: &Aggregate, key_bytes: &[u8], values: &[Value]) -> usize {
     if aggregate.spans_streams {
         return partition_of(xxh3_64(key_bytes));
     }
-    let mut stream = String::new();
-    if let Some(pattern) = &aggregate.stream {
-        stream.push_str(&pattern.prefix);
-        for ((_, literal), value) in pattern.placeholders.iter().zip(values) {
-            stream.push_str(value.as_text().unwrap_or_default());
-            stream.push_str(literal);
-        }
-    }
-    partition_of(xxh3_64(stream.as_bytes()))
+    let stream = aggregate.stream.as_ref().map(|pattern| pattern.fill(values.iter().map(|v| v.as_text().unwrap_or_default())));
+    partition_of(xxh3_64(stream.unwrap_or_default().as_bytes()))
 }
 
 /// Takes up an aggregate's snapshot.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::append::Appender;
-use super::intake::{Part, keep_ends};
+use super::intake::{Ends, Part};
 use super::lanes::Lane;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
 use super::{Stop, Tally};
@@ -46,11 +46,11 @@ pub struct Scan<'a> {
     pub stop: &'a Stop,
 }
 
-/// A chunk, decoded and routed, with the ends of its bytes where they are needed for hashes.
+/// A chunk, decoded and routed.
 struct Piece {
     routed: Routed,
-    head: Vec<u8>,
-    tail: Vec<u8>,
+    /// Of a compressed file's bytes; empty for a plain one, which can be read again.
+    ends: Ends,
     pending: u64,
 }
 
@@ -67,7 +67,7 @@ impl Scan<'_> {
             lines[part.file] = if part.segment.from == 0 { 0 } else { files[part.file].lines };
         }
         let mut consumed: Vec<u64> = parts.iter().map(|p| p.segment.from).collect();
-        let mut ends: Vec<(Vec<u8>, Vec<u8>)> = vec![Default::default(); parts.len()];
+        let mut ends = vec![Ends::default(); parts.len()];
         loop {
             self.stop.check()?;
             let begun = Instant::now();
@@ -103,8 +103,7 @@ impl Scan<'_> {
                         file.last_position = Some(*positions.next_back().unwrap_or(first));
                     }
                 }
-                keep_ends(&piece.head, &mut ends[batch.segment].0, &mut Vec::new());
-                keep_ends(&piece.tail, &mut Vec::new(), &mut ends[batch.segment].1);
+                ends[batch.segment].add(&piece.ends);
                 if piece.pending > 0 {
                     tally.unterminated.push((part.segment.file.name.clone(), lines[part.file] + 1, piece.pending));
                 }
@@ -122,8 +121,7 @@ impl Scan<'_> {
         }
         for (i, part) in parts.iter().enumerate() {
             if part.segment.from == 0 && part.segment.file.codec != Codec::Plain && consumed[i] == files[part.file].consumed {
-                let (head, tail) = super::intake::ends_hashes(&ends[i].0, &ends[i].1);
-                (files[part.file].head_hash, files[part.file].tail_hash) = (head, tail);
+                (files[part.file].head_hash, files[part.file].tail_hash) = ends[i].hashes();
             }
             tally.consumed.push((part.file, part.segment.from, consumed[i]));
         }
@@ -132,15 +130,13 @@ impl Scan<'_> {
 
     fn piece(&self, decoder: &Decoder, chunk: Chunk, parts: &[Part], active: &[bool], buffers: &Buffers) -> Result<Piece> {
         let batch = decoder.decode(&chunk)?;
-        let (mut head, mut tail) = (Vec::new(), Vec::new());
-        if parts[chunk.segment].segment.file.codec != Codec::Plain {
-            keep_ends(&chunk.bytes, &mut head, &mut tail);
-        }
+        let plain = parts[chunk.segment].segment.file.codec == Codec::Plain;
+        let ends = if plain { Ends::default() } else { Ends::of(&chunk.bytes) };
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
         buffers.give_back(chunk.bytes);
         let routed = route(batch, self.project, active);
         self.progress.add(packed, events);
-        Ok(Piece { routed, head, tail, pending })
+        Ok(Piece { routed, ends, pending })
     }
 
     /// Sequences and folds a round.
