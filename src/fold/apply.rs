@@ -3,6 +3,7 @@
 use super::event::EventView;
 use super::route::{NO_ELEMENT, Step, Touch, Touches};
 use super::table::{Meta, Table};
+use super::update::{self, Found};
 use crate::project::{Aggregate, AggregatePlan, Rule, Var};
 use crate::sql::{Column, Env, Slot, Type, Value};
 
@@ -74,6 +75,7 @@ impl Env for RowEnv<'_> {
 pub struct Scratch {
     old: Vec<Value>,
     values: Vec<Value>,
+    found: Vec<Found>,
 }
 
 /// A touch of an event on its row.
@@ -143,6 +145,10 @@ impl Application<'_> {
         Ok(())
     }
 
+    fn env<'e>(&'e self, row: Option<usize>, key: &'e [u8], element: Option<&'e Value>) -> RowEnv<'e> {
+        RowEnv { table: self.table, row, key, old: &self.scratch.old, view: self.view, element }
+    }
+
     /// Runs one rule; true if it applied.
     fn rule(
         &mut self,
@@ -152,15 +158,27 @@ impl Application<'_> {
         element: Option<&Value>,
         routed: bool,
     ) -> Result<bool, String> {
-        let env = RowEnv { table: self.table, row: *row, key, old: &self.scratch.old, view: self.view, element };
         let failed = |what: &str, e: crate::sql::EvalError| format!("{}: `{what}`: {}", rule.label, e.0);
-        if let Some(when) = &rule.when {
-            // a `when` of `on` that does not need the row was answered when the event was routed
-            let answered = routed && !rule.when_needs_row;
-            if !answered && when.eval(&env).map_err(|e| failed("when", e))?.as_bool() != Some(true) {
+        // a `when` of `on` that does not need the row was answered when the event was routed
+        if let Some(when) = rule.when.as_ref().filter(|_| !routed || rule.when_needs_row) {
+            let env = self.env(*row, key, element);
+            if when.eval(&env).map_err(|e| failed("when", e))?.as_bool() != Some(true) {
                 return Ok(false);
             }
         }
+        if rule.algebraic {
+            let fresh = row.is_none();
+            let at = *row.get_or_insert_with(|| self.table.insert(hash, key));
+            if update::run(rule, self.table, at, self.view, &mut self.scratch.found) {
+                return Ok(true);
+            }
+            if fresh {
+                // an event that fails leaves no row behind
+                self.table.delete(at);
+                *row = None;
+            }
+        }
+        let env = self.env(*row, key, element);
         if let Some(message) = &rule.fail {
             let message = message.eval(&env).map_err(|e| failed("fail", e))?;
             return Err(format!("{}: {}", rule.label, message.as_text().unwrap_or("the rule fails")));
@@ -174,6 +192,7 @@ impl Application<'_> {
         // every right-hand side sees the row as it was before the rule
         let mut values = std::mem::take(&mut self.scratch.values);
         values.clear();
+        let env = self.env(*row, key, element);
         let mut in_place = None;
         for (i, set) in rule.set.iter().enumerate() {
             let alone = in_place.is_none() && set.value.is_in_place(Var::State(set.column).slot());

@@ -2,12 +2,15 @@
 
 use crate::project::{EventField, Var};
 use crate::source::{Block, Events};
+use crate::sql::vector::Computed;
 use crate::sql::{Env, Slot, Value};
 
 /// One event of a batch with its payload.
 pub struct EventView<'a> {
     pub events: &'a Events,
     pub block: &'a Block,
+    /// By `TypePlan::computed`.
+    pub computed: &'a [Computed],
     pub event: usize,
     /// Its row in the block's columns.
     pub row: usize,

@@ -10,8 +10,9 @@ pub mod key;
 pub mod partition;
 pub mod route;
 pub mod table;
+mod update;
 
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
 pub use partition::{FoldFailure, Partition};
-pub use route::{PARTITIONS, Routed, partition_of, route};
+pub use route::{PARTITIONS, Routed, compute, partition_of, route};
 pub use table::{META_COLUMNS, Table, schema};

@@ -84,13 +84,14 @@ impl Partition {
         let events = &routed.batch.events;
         let event = touch.event as usize;
         let Route::Block { block, row } = events.route[event] else { return };
+        let computed = &routed.computed[block as usize];
         let block = &routed.batch.blocks[block as usize];
         let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
         if !self.stopped.is_empty() && self.stopped.contains(touches.key(touch)) {
             self.stopped_events += 1;
             return;
         }
-        let view = EventView { events, block, event, row: row as usize };
+        let view = EventView { events, block, computed, event, row: row as usize };
         self.events_folded += 1;
         let mut application = Application {
             aggregate,

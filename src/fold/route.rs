@@ -8,9 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::event::{EventEnv, EventView};
 use super::key;
-use crate::project::{Aggregate, AggregatePlan, Project, Rule};
+use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
 use crate::source::{Bad, BadKind, Batch, Route};
 use crate::sql::Value;
+use crate::sql::vector::Computed;
 
 /// Into how many partitions streams and keys are cut; results do not depend on it.
 pub const PARTITIONS: usize = 64;
@@ -76,6 +77,8 @@ impl Touches {
 /// A batch with the ways of its events.
 pub struct Routed {
     pub batch: Batch,
+    /// Per block of the batch: `TypePlan::computed` over its columns.
+    pub computed: Vec<Vec<Computed>>,
     /// Events by partition of their stream, in log order.
     pub by_stream: Vec<Vec<u32>>,
     /// One per aggregate of the project; `None` where the batch does not concern it.
@@ -84,8 +87,24 @@ pub struct Routed {
     pub taken: Vec<bool>,
 }
 
+/// Runs what the rules compute by column over the payloads of a batch.
+pub fn compute(batch: &Batch) -> Vec<Vec<Computed>> {
+    batch
+        .blocks
+        .iter()
+        .map(|block| {
+            let column = |slot| match Var::of(slot) {
+                Var::Data(i) => block.data.get(i),
+                _ => None,
+            };
+            block.plan.computed.iter().map_while(|vector| vector.run(block.rows(), &column)).collect()
+        })
+        .collect()
+}
+
 /// Routes a batch to the aggregates for which `active` is true.
 pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
+    let computed = compute(&batch);
     let mut by_stream = vec![Vec::new(); PARTITIONS];
     for (event, hash) in batch.events.stream_hash.iter().enumerate() {
         by_stream[partition_of(*hash)].push(event as u32);
@@ -105,7 +124,7 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
                 *taken |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
                 continue;
             }
-            let view = EventView { events: &batch.events, block: &batch.blocks[block as usize], event, row: row as usize };
+            let view = EventView { events: &batch.events, block: &batch.blocks[block as usize], computed: &[], event, row: row as usize };
             let touches = touches[index].get_or_insert_with(Touches::new);
             match router.touch(&project.aggregates[index], aggregate_plan, &view, touches) {
                 Ok(concerned) => *taken |= concerned,
@@ -124,7 +143,7 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
             batch.bad.push(Bad { line: batch.events.line[event], kind: BadKind::Key, reason });
         }
     }
-    Routed { batch, by_stream, touches, taken }
+    Routed { batch, computed, by_stream, touches, taken }
 }
 
 fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {

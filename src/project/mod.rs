@@ -30,6 +30,8 @@ use std::sync::Arc;
 
 pub use load::{load, load_text};
 
+use crate::sql::algebra::Change;
+use crate::sql::vector::Vector;
 use crate::sql::{Expr, Slot, Type, Value};
 
 /// A project, compiled.
@@ -198,6 +200,8 @@ pub struct TypePlan {
     pub fields: Vec<Field>,
     /// Metadata fields to extract, in slot order: `Var::Meta(i)`; always text.
     pub meta: Vec<Vec<String>>,
+    /// Programs over the payload's columns, one result per event; rules name them by their index.
+    pub computed: Vec<Vector>,
     /// Aggregates with rules for this type, in the project's order.
     pub aggregates: Vec<AggregatePlan>,
     /// Index into `Project::event_tables`, and for each of its columns the field that fills it.
@@ -247,6 +251,8 @@ pub struct Rule {
     pub delete: bool,
     pub set: Vec<Set>,
     pub emit: Vec<Emit>,
+    /// The rule only sets columns, each by algebra.
+    pub algebraic: bool,
 }
 
 pub struct Set {
@@ -254,6 +260,8 @@ pub struct Set {
     pub column: usize,
     /// Already cast to the column's type.
     pub value: Expr,
+    /// The same as algebra on the column, where it is that.
+    pub change: Option<Change>,
 }
 
 pub struct Emit {

@@ -87,6 +87,7 @@ impl Definitions {
             source: source.unwrap_or(0),
             fields: names.fields,
             meta: names.meta,
+            computed: names.computed,
             aggregates,
             event_table,
         })

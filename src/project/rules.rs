@@ -177,11 +177,16 @@ impl Compiler<'_> {
             .iter()
             .map(|(column, text)| {
                 let ty = self.def.state[*column].ty.clone();
-                Some(Set { column: *column, value: self.expression(text, true, element, Some(&ty))? })
+                let value = self.expression(text, true, element, Some(&ty))?;
+                let change = self.names.change(*column, &value);
+                Some(Set { column: *column, value, change })
             })
             .collect();
         let emit: Vec<Option<Emit>> = rule.emit.iter().map(|(rows, values)| self.emit(*rows, values, element, &rule.place)).collect();
         let when = optional(when)?;
+        let set: Vec<Set> = set.into_iter().collect::<Option<_>>()?;
+        let emit: Vec<Emit> = emit.into_iter().collect::<Option<_>>()?;
+        let algebraic = rule.fail.is_none() && !rule.delete && emit.is_empty() && set.iter().all(|set| set.change.is_some());
         Some(Rule {
             label: rule.label.clone(),
             when_needs_row: when.as_ref().is_some_and(needs_row),
@@ -191,8 +196,9 @@ impl Compiler<'_> {
             all: rule.all,
             fail: optional(fail)?,
             delete: rule.delete,
-            set: set.into_iter().collect::<Option<_>>()?,
-            emit: emit.into_iter().collect::<Option<_>>()?,
+            set,
+            emit,
+            algebraic,
         })
     }
 

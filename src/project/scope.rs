@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::sql::{self, CompileError, Expr, NameError, Resolved, Scope, Type};
+use crate::sql::algebra::{self, Change, Slots};
+use crate::sql::vector::Vector;
+use crate::sql::{self, CompileError, Expr, NameError, Resolved, Scope, Slot, Type};
 
 use super::aggregates::AggregateDef;
 use super::contracts::ContractField;
@@ -18,12 +20,32 @@ pub(crate) struct TypeNames {
     pub contract: Vec<ContractField>,
     pub fields: Vec<Field>,
     pub meta: Vec<Vec<String>>,
+    pub computed: Vec<Vector>,
 }
 
 impl TypeNames {
     /// `shown`: the type, or the pattern that stands for types that nobody named.
     pub fn new(shown: &str, contract: Vec<ContractField>) -> TypeNames {
-        TypeNames { title: format!("[event.{}]", toml_key(shown)), contract, fields: Vec::new(), meta: Vec::new() }
+        TypeNames { title: format!("[event.{}]", toml_key(shown)), contract, fields: Vec::new(), meta: Vec::new(), computed: Vec::new() }
+    }
+
+    /// What `value`, set to state column `column`, makes of it by algebra, if it is that.
+    pub fn change(&mut self, column: usize, value: &Expr) -> Option<Change> {
+        let (fields, computed) = (&self.fields, &mut self.computed);
+        let data = |slot: Slot| match Var::of(slot) {
+            Var::Data(i) => Some(fields.get(i)?.ty.clone()),
+            _ => None,
+        };
+        let of_event = |slot: Slot| match Var::of(slot) {
+            Var::Data(i) => Some(fields.get(i)?.ty.clone()),
+            Var::Meta(_) => Some(Type::Varchar),
+            Var::Event(field) => EVENT_FIELDS.iter().find(|(_, other, _)| *other == field).map(|(.., ty)| ty.clone()),
+            _ => None,
+        };
+        algebra::change_of(value, Var::State(column).slot(), &Slots { readable: &data, of_event: &of_event }, &mut |vector| {
+            computed.push(vector);
+            computed.len() - 1
+        })
     }
 
     /// The slot of a declared field, by its index in the contract.

@@ -137,9 +137,10 @@ pub fn append_events(number: usize, batch: &Sequenced, columns: &mut [Column]) {
     let mut push = |routed: &Routed, event: usize| {
         let events = &routed.batch.events;
         let Route::Block { block, row } = events.route[event] else { return };
+        let computed = &routed.computed[block as usize];
         let block = &routed.batch.blocks[block as usize];
         let Some((_, fields)) = block.plan.event_table.as_ref().filter(|(n, _)| *n == number) else { return };
-        let view = EventView { events, block, event, row: row as usize };
+        let view = EventView { events, block, computed, event, row: row as usize };
         for (column, value) in columns.iter_mut().zip(table_row(&view, fields)) {
             column.push(value);
         }

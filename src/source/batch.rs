@@ -74,6 +74,13 @@ pub struct Block {
     pub meta: Vec<Column>,
 }
 
+impl Block {
+    /// How many payloads it holds; 0 where nobody reads any field of them.
+    pub fn rows(&self) -> usize {
+        self.data.first().or(self.meta.first()).map_or(0, Column::len)
+    }
+}
+
 /// What a record or event is bad of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BadKind {

@@ -229,7 +229,7 @@ impl<'p> Decoder<'p> {
         let Some(block) = block else { return Ok(Ok(Route::Filtered)) };
         let known = &scratch.known[block];
         let columns = &mut batch.blocks[block];
-        let row = columns.data.first().or(columns.meta.first()).map_or(0, Column::len);
+        let row = columns.rows();
         if !known.data.is_empty() {
             let filled = self
                 .part(&origin, Part::Data)

@@ -189,3 +189,76 @@ impl Column {
         }
     }
 }
+
+/// Typed access, for updates that need no [`Value`].
+impl Column {
+    /// The unscaled number, the days or the microseconds of a row; `None` where it is NULL or of another kind.
+    #[inline]
+    pub fn whole(&self, row: usize) -> Option<i128> {
+        if self.nulls[row] {
+            return None;
+        }
+        match &self.data {
+            Data::I64(v) => Some(v[row] as i128),
+            Data::I128(v) => Some(v[row]),
+            Data::I32(v) => Some(v[row] as i128),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub fn double(&self, row: usize) -> Option<f64> {
+        match &self.data {
+            Data::F64(v) if !self.nulls[row] => Some(v[row]),
+            _ => None,
+        }
+    }
+
+    /// Replaces a row by a whole number that fits the column's type.
+    #[inline]
+    pub fn set_whole(&mut self, row: usize, whole: i128) {
+        self.nulls[row] = false;
+        match &mut self.data {
+            Data::I64(v) => v[row] = whole as i64,
+            Data::I128(v) => v[row] = whole,
+            Data::I32(v) => v[row] = whole as i32,
+            _ => unreachable!("a whole number was given to a column of type {}", self.ty),
+        }
+    }
+
+    /// Replaces a row of a text column; the room that the old text had is used again.
+    pub fn set_text(&mut self, row: usize, text: &str) {
+        match &mut self.data {
+            Data::Text(v) => {
+                self.nulls[row] = false;
+                let old = &mut v[row];
+                if text.len() <= INLINE_TEXT_BYTES {
+                    *old = CompactString::new(text);
+                } else {
+                    old.clear();
+                    old.push_str(text);
+                }
+            }
+            _ => self.set(row, Value::text(text)),
+        }
+    }
+
+    /// Replaces a row by that of a column whose values are values of this column's type as they stand.
+    #[inline]
+    pub fn copy(&mut self, row: usize, from: &Column, at: usize) {
+        if from.nulls[at] {
+            return self.set(row, Value::Null);
+        }
+        match (&mut self.data, &from.data) {
+            (Data::I64(to), Data::I64(from)) => to[row] = from[at],
+            (Data::I128(to), Data::I128(from)) => to[row] = from[at],
+            (Data::I128(to), Data::I64(from)) => to[row] = from[at] as i128,
+            (Data::Text(_), Data::Text(from)) => return self.set_text(row, &from[at]),
+            _ => return self.set(row, from.get(at)),
+        }
+        self.nulls[row] = false;
+    }
+}
+
+/// Texts up to here lie inside of the column; a longer one keeps its room when it is replaced.
+const INLINE_TEXT_BYTES: usize = 24;

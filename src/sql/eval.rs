@@ -3,6 +3,7 @@
 //! What could be decided when the expression was compiled has been decided: types, overloads, field numbers,
 //! and whether arithmetic is whole (integers and decimals alike, on unscaled 128 bits) or floating.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -159,6 +160,12 @@ pub enum Node {
         right: Box<Node>,
         by: By,
     },
+    /// GREATEST and LEAST: NULL arguments are passed over.
+    Extreme {
+        greatest: bool,
+        args: Vec<Node>,
+        by: By,
+    },
     Cast(Box<CastNode>),
     Field(Box<Node>, usize),
     List(Vec<Node>),
@@ -273,7 +280,7 @@ impl Node {
             }
             Node::Distinct { left, right, not } => {
                 let (left, right) = (left.eval(env, locals)?, right.eval(env, locals)?);
-                Value::Bool((compare::order(&left, &right) != std::cmp::Ordering::Equal) != *not)
+                Value::Bool((compare::order(&left, &right) != Ordering::Equal) != *not)
             }
             Node::And { left, right, right_can_fail, condition } => {
                 let left = left.eval(env, locals)?;
@@ -345,6 +352,18 @@ impl Node {
                     return Ok(Value::Null);
                 }
                 return of.eval(env, locals);
+            }
+            Node::Extreme { greatest, args, by } => {
+                let mut chosen = Value::Null;
+                for arg in args {
+                    let value = arg.eval(env, locals)?;
+                    // Of equal ones the first.
+                    let better = |chosen: &Value| by.order(&value, chosen) == if *greatest { Ordering::Greater } else { Ordering::Less };
+                    if !value.is_null() && (chosen.is_null() || better(&chosen)) {
+                        chosen = value;
+                    }
+                }
+                chosen
             }
             Node::Cast(node) => {
                 let value = node.of.eval(env, locals)?;
@@ -506,7 +525,9 @@ impl Node {
                 }
                 visit(otherwise);
             }
-            Node::Coalesce(nodes) | Node::List(nodes) | Node::Struct(nodes) => nodes.iter().for_each(visit),
+            Node::Coalesce(nodes) | Node::List(nodes) | Node::Struct(nodes) | Node::Extreme { args: nodes, .. } => {
+                nodes.iter().for_each(visit)
+            }
             Node::NullIf { of, left, right, .. } => {
                 visit(of);
                 visit(left);

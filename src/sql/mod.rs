@@ -3,6 +3,7 @@
 //! This module knows nothing of events, state or files. Names are resolved by a [`Scope`] to numbered
 //! [`Slot`]s when an expression is compiled; values come from an [`Env`] when it is evaluated.
 
+pub mod algebra;
 mod arith;
 mod ast;
 mod bind;
@@ -22,6 +23,7 @@ mod time_format;
 mod time_parts;
 pub mod types;
 pub mod value;
+pub mod vector;
 
 use std::ops::Range;
 

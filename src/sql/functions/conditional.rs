@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Function, lenient, take, typed, want_args};
-use crate::sql::Value;
+use super::{Function, take, typed, want_args};
 use crate::sql::bind::{Bound, Typed, common_type, compared};
-use crate::sql::compare::{self, By};
+use crate::sql::compare::By;
 use crate::sql::eval::Node;
 use crate::sql::{Type, cast};
 
@@ -72,12 +71,6 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     want_args(&args, 1..=usize::MAX, span)?;
     let ty = common_type(args.iter(), if greatest { "GREATEST" } else { "LEAST" })?;
     let by = By::of(&ty);
-    let args = args.into_iter().map(|arg| arg.cast(&ty)).collect();
-    Ok(lenient(args, ty, span, move |values| {
-        let present = values.iter().filter(|value| !value.is_null());
-        let order = |a: &&Value, b: &&Value| if by == By::Value { compare::order(a, b) } else { by.order(a, b) };
-        // Of equal ones the first.
-        let chosen = if greatest { present.rev().max_by(order) } else { present.min_by(order) };
-        Ok(chosen.cloned().unwrap_or_default())
-    }))
+    let args = args.into_iter().map(|arg| arg.cast(&ty).node).collect();
+    Ok(Typed::new(Node::Extreme { greatest, args, by }, ty, span.clone()))
 }
