@@ -177,3 +177,35 @@ fn a_missing_project_file_says_how_to_get_one() {
     insta::assert_snapshot!(errors[0].render(false));
     assert_eq!(errors[0].kind.exit_code(), 78);
 }
+
+/// The shop with an upcaster.
+fn upcast(text: &str) -> String {
+    errors(&format!("{SHOP}[[upcast]]\n{text}\n"))
+}
+
+#[test]
+fn keys_of_an_upcaster_that_exclude_each_other_are_shown_together() {
+    let both = upcast("type = \"OrderPlaced\"\nas = \"ItemAdded\"\ninto = [{ type = \"ItemAdded\" }]");
+    let discarded = upcast("type = \"OrderPlaced\"\ndiscard = true\nset = { a = \"1\" }");
+    let dropped = upcast("type = \"OrderPlaced\"\ndrop = [\"a\"]\nset = { a = \"1\" }");
+    let within = upcast("type = \"OrderPlaced\"\nset = { a = \"1\", \"a.b\" = \"2\" }");
+    insta::assert_snapshot!([both, discarded, dropped, within].join("\n"));
+}
+
+#[test]
+fn an_upcaster_without_a_type_or_a_deed_says_what_it_needs() {
+    let nothing = upcast("type = \"OrderPlaced\"\nwhen = \"true\"");
+    let no_type = upcast("set = { a = \"1\" }");
+    let pattern = upcast("type = \"OrderPlaced\"\nas = \"Order*\"");
+    let empty = upcast("type = \"OrderPlaced\"\ninto = []");
+    let untyped = upcast("type = \"OrderPlaced\"\ninto = [{ set = { a = \"1\" } }]");
+    let unknown = upcast("type = \"OrderPlaced\"\nsett = { a = \"1\" }");
+    insta::assert_snapshot!([nothing, no_type, pattern, empty, untyped, unknown].join("\n"));
+}
+
+#[test]
+fn an_upcasters_expressions_know_the_payload_only() {
+    insta::assert_snapshot!(upcast(
+        "type = \"OrderPlaced\"\nwhen = \"meta.v\"\nset = { a = \"cust\", b = \"old.status\", c = \"data\", d = \"event.tpye\", \"e..f\" = \"1\", g = \"data.x + 1\" }"
+    ));
+}

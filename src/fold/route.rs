@@ -76,7 +76,7 @@ impl Touches {
 /// A batch with the ways of its events.
 pub struct Routed {
     pub batch: Batch,
-    /// Events by partition of their stream, in log order.
+    /// Events by partition of their stream, in log order; of a record that became several events the first one.
     pub by_stream: Vec<Vec<u32>>,
     /// One per aggregate of the project; `None` where the batch does not concern it.
     pub touches: Vec<Option<Touches>>,
@@ -88,27 +88,29 @@ pub struct Routed {
 pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
     let mut by_stream = vec![Vec::new(); PARTITIONS];
     for (event, hash) in batch.events.stream_hash.iter().enumerate() {
-        by_stream[partition_of(*hash)].push(event as u32);
+        if !batch.events.is_follower(event) {
+            by_stream[partition_of(*hash)].push(event as u32);
+        }
     }
     let mut touches: Vec<Option<Touches>> = (0..project.aggregates.len()).map(|_| None).collect();
     let mut taken = vec![false; batch.events.len()];
     let mut router = Router::default();
-    for (event, taken) in taken.iter_mut().enumerate() {
+    for event in 0..batch.events.len() {
         let Route::Block { block, row } = batch.events.route[event] else { continue };
         let plan = batch.blocks[block as usize].plan.clone();
-        *taken = plan.event_table.is_some();
+        taken[event] = plan.event_table.is_some();
         let mut failed = None;
         for aggregate_plan in &plan.aggregates {
             let index = aggregate_plan.aggregate;
             if !active[index] {
                 // counted as if it were folded: it was, by the run that consumed it
-                *taken |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
+                taken[event] |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
                 continue;
             }
             let view = EventView { events: &batch.events, block: &batch.blocks[block as usize], event, row: row as usize };
             let touches = touches[index].get_or_insert_with(Touches::new);
             match router.touch(&project.aggregates[index], aggregate_plan, &view, touches) {
-                Ok(concerned) => *taken |= concerned,
+                Ok(concerned) => taken[event] |= concerned,
                 Err(reason) => {
                     failed = Some(reason);
                     break;
@@ -116,11 +118,13 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
             }
         }
         if let Some(reason) = failed {
-            for touches in touches.iter_mut().flatten() {
-                touches.forget(event as u32);
+            // one record, one verdict: the other parts of a bad one are not folded either
+            let first = (0..=event).rev().find(|part| !batch.events.is_follower(*part)).unwrap_or(event);
+            for part in (first..first + batch.events.parts(first)).rev() {
+                touches.iter_mut().flatten().for_each(|touches| touches.forget(part as u32));
+                taken[part] = false;
+                batch.events.route[part] = Route::Bad;
             }
-            *taken = false;
-            batch.events.route[event] = Route::Bad;
             batch.bad.push(Bad { line: batch.events.line[event], kind: BadKind::Key, reason });
         }
     }

@@ -9,6 +9,7 @@ use super::key_check::toml_key;
 use super::keys;
 use super::patterns::{TypePattern, is_identifier};
 use super::toml_walk::{Entry, Table, Text};
+use super::upcasts::Upcasts;
 use super::{RowsTable, Source, StateColumn, StreamPattern};
 
 /// Names of the sources in the file's order, also of those that are wrong in themselves.
@@ -109,7 +110,7 @@ impl AggregateDef {
     }
 
     /// Over everything that the state depends on.
-    pub fn fingerprint(&self, contracts: &Contracts, sources: &[Source]) -> String {
+    pub fn fingerprint(&self, contracts: &Contracts, upcasts: &Upcasts, sources: &[Source]) -> String {
         let mut canon = Canon::new("aggregate");
         canon.add("language", LANGUAGE);
         canon.add("name", &self.name);
@@ -142,6 +143,9 @@ impl AggregateDef {
         }
         let patterns: Vec<&TypePattern> = self.on.iter().map(|rule| &rule.pattern).collect();
         canon.add("contracts", &contracts.canon_matching(&patterns));
+        if let Some(reaching) = upcasts.canon_reaching(&patterns) {
+            canon.add("upcasts", &reaching);
+        }
         canon.finish()
     }
 }

@@ -185,7 +185,7 @@ pub static UPCAST: TableKeys = TableKeys {
             Shape::Expression,
             "Skip the rule unless this is true; `data.` is the payload as the previous upcaster left it, untyped.",
         ),
-        key("set", Shape::Map(&Shape::Expression), "Payload fields and their new values."),
+        key("set", Shape::Map(&Shape::Expression), "Payload fields and their new values; `address.city` is a field inside of another one."),
         key("as", Shape::Text, "The new type."),
         key("drop", Shape::Texts, "Payload fields to remove."),
         key("discard", Shape::Bool, "Filter the event; its version still counts."),
@@ -200,6 +200,7 @@ pub static UPCAST_INTO: TableKeys = TableKeys {
     keys: &[
         required("type", Shape::Text, "The new event's type."),
         key("set", Shape::Map(&Shape::Expression), "Its payload fields and their values."),
+        key("drop", Shape::Texts, "Payload fields that it does not have."),
     ],
 };
 

@@ -21,6 +21,7 @@ pub(crate) mod sql_tokens;
 mod targets;
 mod tests_and_schedules;
 mod toml_walk;
+mod upcasts;
 mod variables;
 mod warnings;
 
@@ -40,6 +41,8 @@ pub struct Project {
     /// The folder of the project file: relative paths are relative to it.
     pub root: PathBuf,
     pub sources: Vec<Source>,
+    /// In the file's order: each matching event passes through each.
+    pub upcasts: Vec<Upcast>,
     /// In the file's order.
     pub aggregates: Vec<Aggregate>,
     /// Event types whose event table some read model names: `events."<Type>"`.
@@ -135,6 +138,62 @@ pub enum Payload {
     Path(Vec<String>),
     /// An expression that gives JSON text.
     Expr(Expr),
+}
+
+/// A rule that turns events of an old schema into today's (`[[upcast]]`).
+pub struct Upcast {
+    /// How messages name it: `the upcaster at foldline.toml:12`.
+    pub label: String,
+    types: patterns::TypePattern,
+    /// Over the slots of `change`; the upcaster is passed by unless it is true.
+    pub when: Option<Expr>,
+    pub change: PayloadChange,
+    pub outcome: UpcastOutcome,
+}
+
+impl Upcast {
+    /// Whether events of this type pass through it.
+    pub fn takes(&self, event_type: &str) -> bool {
+        self.types.matches(event_type)
+    }
+}
+
+/// What an upcaster makes of a payload: first all of `set`, which see the payload as it was before, then `drop`.
+pub struct PayloadChange {
+    /// `Var::Data(i)` is the field at `data[i]`, as text (`->>`).
+    pub data: Vec<Vec<String>>,
+    /// `Var::Meta(i)` is the metadata's field at `meta[i]`, as text.
+    pub meta: Vec<Vec<String>>,
+    pub set: Vec<FieldSet>,
+    pub drop: Vec<Vec<String>>,
+}
+
+/// A payload's field and its new value. Objects on the way to it are made where they are missing.
+pub struct FieldSet {
+    pub path: Vec<String>,
+    pub value: NewField,
+}
+
+pub enum NewField {
+    /// The field at `PayloadChange::data[i]`, as it stands.
+    Copy(usize),
+    /// As JSON by its type.
+    Value(Expr),
+}
+
+pub enum UpcastOutcome {
+    Keep,
+    As(String),
+    /// The event is filtered; its version counts.
+    Discard,
+    /// The upcaster's `set` comes first, then each part's own change on a copy, then the upcaster's `drop`.
+    Into(Vec<UpcastPart>),
+}
+
+/// One of the events that an old event becomes.
+pub struct UpcastPart {
+    pub event_type: String,
+    pub change: PayloadChange,
 }
 
 /// A fold: one row of typed state per key.

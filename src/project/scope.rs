@@ -81,7 +81,7 @@ impl Scope for HandlerScope<'_> {
         match first.to_lowercase().as_str() {
             "data" => self.data(path, cast),
             "meta" => self.meta(path),
-            "event" => self.event(path),
+            "event" => event_field(path),
             "old" => self.old(path),
             "each" => self.each(),
             _ => self.column(path),
@@ -125,22 +125,6 @@ impl HandlerScope<'_> {
             ));
         }
         Ok(resolved(Var::Meta(self.names.metadata(&path[1..])), Type::Varchar, path.len()))
-    }
-
-    fn event(&mut self, path: &[String]) -> Result<Resolved, NameError> {
-        let all = "`event.` has stream, type, version, position, time and id";
-        let Some(name) = path.get(1) else { return Err(error("`event` is the whole envelope", Some(all.into()))) };
-        match EVENT_FIELDS.iter().find(|(field, ..)| field.eq_ignore_ascii_case(name)) {
-            Some((_, field, ty)) => Ok(resolved(Var::Event(*field), ty.clone(), 2)),
-            None => {
-                let near = nearest(name, EVENT_FIELDS.iter().map(|(field, ..)| *field));
-                let help = near.map_or_else(
-                    || format!("{all}; the payload is `data.`, the metadata `meta.`"),
-                    |near| format!("did you mean `event.{near}`?"),
-                );
-                Err(error(format!("the envelope has no `{name}`"), Some(help)))
-            }
-        }
     }
 
     fn old(&mut self, path: &[String]) -> Result<Resolved, NameError> {
@@ -205,11 +189,28 @@ impl HandlerScope<'_> {
     }
 }
 
-fn resolved(var: Var, ty: Type, parts_used: usize) -> Resolved {
+/// `event.stream` and the other parts of the envelope.
+pub(crate) fn event_field(path: &[String]) -> Result<Resolved, NameError> {
+    let all = "`event.` has stream, type, version, position, time and id";
+    let Some(name) = path.get(1) else { return Err(error("`event` is the whole envelope", Some(all.into()))) };
+    match EVENT_FIELDS.iter().find(|(field, ..)| field.eq_ignore_ascii_case(name)) {
+        Some((_, field, ty)) => Ok(resolved(Var::Event(*field), ty.clone(), 2)),
+        None => {
+            let near = nearest(name, EVENT_FIELDS.iter().map(|(field, ..)| *field));
+            let help = near.map_or_else(
+                || format!("{all}; the payload is `data.`, the metadata `meta.`"),
+                |near| format!("did you mean `event.{near}`?"),
+            );
+            Err(error(format!("the envelope has no `{name}`"), Some(help)))
+        }
+    }
+}
+
+pub(crate) fn resolved(var: Var, ty: Type, parts_used: usize) -> Resolved {
     Resolved { slot: var.slot(), ty, parts_used }
 }
 
-fn error(message: impl Into<String>, help: Option<String>) -> NameError {
+pub(crate) fn error(message: impl Into<String>, help: Option<String>) -> NameError {
     NameError { message: message.into(), help }
 }
 

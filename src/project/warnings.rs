@@ -1,10 +1,11 @@
 //! What `check` warns about: legal, but seldom meant.
 
-use super::StreamPattern;
 use super::aggregates::AggregateDef;
 use super::contracts::Contracts;
 use super::diagnostics::{Diagnostic, nearest};
 use super::key_check::toml_key;
+use super::upcasts::Upcasts;
+use super::{EventTable, StreamPattern};
 
 /// Two aggregates over the same streams are common; two patterns that are written differently and meet in some
 /// streams are seldom meant (`order-{id}` takes `order-item-1` too).
@@ -40,6 +41,29 @@ pub(crate) fn misspelt_types(aggregates: &[AggregateDef], contracts: &Contracts,
                 );
             }
         }
+    }
+}
+
+/// A type that upcasters give and nobody takes is seldom meant: its events end nowhere.
+pub(crate) fn unhandled_upcasts(
+    upcasts: &Upcasts,
+    aggregates: &[AggregateDef],
+    event_tables: &[EventTable],
+    warnings: &mut Vec<Diagnostic>,
+) {
+    let handled = || aggregates.iter().flat_map(|aggregate| &aggregate.on).flat_map(|rule| rule.pattern.named());
+    for (event_type, place) in upcasts.new_types() {
+        let taken = aggregates.iter().any(|aggregate| aggregate.handles(event_type))
+            || event_tables.iter().any(|table| table.event_type == *event_type)
+            || upcasts.takes(event_type);
+        if taken {
+            continue;
+        }
+        let mut diagnostic = Diagnostic::new(format!("nobody handles events of the type `{event_type}`"), place);
+        if let Some(near) = nearest(event_type, handled()) {
+            diagnostic = diagnostic.label(format!("did you mean `{near}`?"));
+        }
+        warnings.push(diagnostic.help("events that are not wanted are left out with `discard = true`"));
     }
 }
 

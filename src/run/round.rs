@@ -110,10 +110,12 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
             _ => seen.filtered += 1,
         };
         for &event in mine {
-            match batch.verdicts.get(event as usize) {
-                Verdict::Pass => pass(routed, event as usize),
-                _ if events.route[event as usize] == Route::Bad => {}
-                Verdict::Duplicate => seen.duplicates += 1,
+            let first = event as usize;
+            let parts = events.parts(first);
+            match batch.verdicts.get(first) {
+                Verdict::Pass => (first..first + parts).for_each(|event| pass(routed, event)),
+                _ if events.route[first] == Route::Bad => {}
+                Verdict::Duplicate => seen.duplicates += parts as u64,
                 Verdict::Conflict => seen.conflicts.push((i, event)),
                 Verdict::Held => {}
             }
