@@ -209,3 +209,25 @@ fn an_upcasters_expressions_know_the_payload_only() {
         "type = \"OrderPlaced\"\nwhen = \"meta.v\"\nset = { a = \"cust\", b = \"old.status\", c = \"data\", d = \"event.tpye\", \"e..f\" = \"1\", g = \"data.x + 1\" }"
     ));
 }
+
+#[test]
+fn a_replica_says_what_its_contract_lacks() {
+    let replica = |more: &str| errors(&format!("{SHOP}[aggregate.customer]\nreplica_of = \"customers\"\n{more}"));
+    let no_contract = replica("");
+    let no_key = replica("[event.\"customers.*\"]\nid = \"BIGINT NOT NULL\"\nname = \"VARCHAR\"\n");
+    let nested = replica("[event.\"customers.*\"]\nid = \"BIGINT[] KEY\"\n");
+    let rules = replica("state.x = \"INTEGER\"\nkey = { id = \"data.id\" }\n[event.\"customers.*\"]\nid = \"BIGINT KEY\"\n");
+    insta::assert_snapshot!([no_contract, no_key, nested, rules].join("\n"));
+}
+
+#[test]
+fn before_and_after_find_no_rows() {
+    let text = "[[aggregate.order.before]]\nkey = { order_id = \"'1'\" }\nset.total = \"0\"\n[[aggregate.order.after]]\nall = true\nset.total = \"0\"\n";
+    insta::assert_snapshot!(errors(&format!("{SHOP}{text}")));
+}
+
+#[test]
+fn a_list_of_the_row_cannot_find_the_row() {
+    let text = "[aggregate.o]\nkey = { k = \"data.sku\" }\n[aggregate.o.state]\nskus = \"VARCHAR[]\"\n[aggregate.o.on.ItemAdded]\neach = \"skus\"\nkey = { k = \"each\" }\nset.skus = \"[each]\"\n";
+    insta::assert_snapshot!(errors(&format!("{SHOP}{text}")));
+}

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::event::{EventEnv, EventView};
 use super::key;
-use crate::project::{Aggregate, AggregatePlan, Project, Rule};
+use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
 use crate::source::{Bad, BadKind, Batch, Route};
 use crate::sql::Value;
 
@@ -49,6 +49,16 @@ pub struct Touches {
     keys: Vec<u8>,
     steps: Vec<Step>,
     pub elements: Vec<Value>,
+    /// Rows that go on under another key, by event.
+    pub carries: Vec<Carry>,
+}
+
+/// Before the rules of this event, the values of the row `from` are copied to the row `to`; both by hash and key.
+#[derive(Debug, Clone)]
+pub struct Carry {
+    pub event: u32,
+    pub from: (u64, Vec<u8>),
+    pub to: (u64, Vec<u8>),
 }
 
 impl Touches {
@@ -137,10 +147,13 @@ fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {
 
 impl Touches {
     fn new() -> Touches {
-        Touches { parts: vec![Vec::new(); PARTITIONS], keys: Vec::new(), steps: Vec::new(), elements: Vec::new() }
+        Touches { parts: vec![Vec::new(); PARTITIONS], keys: Vec::new(), steps: Vec::new(), elements: Vec::new(), carries: Vec::new() }
     }
 
     fn forget(&mut self, event: u32) {
+        while self.carries.last().is_some_and(|carry| carry.event == event) {
+            self.carries.pop();
+        }
         for part in &mut self.parts {
             while part.last().is_some_and(|t| t.event == event) {
                 part.pop();
@@ -180,7 +193,7 @@ impl Router {
             return Ok(false);
         }
         let concern = Concern { aggregate, plan, view, placeholders: &placeholders };
-        if plan.on.iter().all(|rule| rule.each.is_none() && rule.key.is_none() && !rule.all) {
+        if plan.on.iter().all(|rule| (rule.each.is_none() || rule.each_needs_row) && rule.key.is_none() && !rule.all) {
             self.own_row(&concern, touches)?;
         } else {
             self.any_rows(&concern, touches)?;
@@ -215,7 +228,7 @@ impl Router {
         let view = concern.view;
         for (number, rule) in concern.plan.on.iter().enumerate() {
             let rule_number = number as u16;
-            let Some(each) = &rule.each else {
+            let Some(each) = rule.each.as_ref().filter(|_| !rule.each_needs_row) else {
                 self.step(concern, rule, None, Step { rule: rule_number, element: NO_ELEMENT })?;
                 continue;
             };
@@ -227,20 +240,31 @@ impl Router {
                 touches.elements.push(element.clone());
             }
         }
-        if self.found.is_empty() {
-            if concern.plan.has_key && !(concern.plan.before.is_empty() && concern.plan.after.is_empty()) {
-                let mut key = Vec::new();
-                self.own_key(concern, &mut key)?;
-                push(concern, touches, &key, false, &[]);
-            }
-            return Ok(());
+        if let ([(from, ..), (to, ..)], false) = (self.found.as_slice(), concern.plan.carries.is_empty())
+            && concern.plan.carries.iter().any(|field| view.value(Var::Data(*field)).as_bool() == Some(false))
+        {
+            let hashed = |key: &Vec<u8>| (xxh3_64(key), key.clone());
+            touches.carries.push(Carry { event: view.event as u32, from: hashed(from), to: hashed(to) });
         }
-        let mut groups: IndexMap<(Vec<u8>, bool), Vec<Step>, foldhash::fast::FixedState> = IndexMap::default();
+        let mut rows: IndexMap<Vec<u8>, Vec<Step>, foldhash::fast::FixedState> = IndexMap::default();
+        let mut of_all: Vec<Step> = Vec::new();
         for (key, all, step) in self.found.drain(..) {
-            groups.entry((key, all)).or_default().push(step);
+            if all { of_all.push(step) } else { rows.entry(key).or_default().push(step) }
         }
-        for ((key, all), steps) in &groups {
-            push(concern, touches, key, *all, steps);
+        // as in `own_row`, the aggregate's own row is concerned where a rule is for it
+        if concern.plan.has_key && !(concern.plan.before.is_empty() && concern.plan.after.is_empty()) {
+            let mut key = Vec::new();
+            self.own_key(concern, &mut key)?;
+            rows.entry(key).or_default();
+        }
+        for (key, steps) in &mut rows {
+            // a row that is found by its key, and of which all are meant too, is one touch, its rules in order
+            steps.extend_from_slice(&of_all);
+            steps.sort_by_key(|step| (step.rule, step.element));
+            push(concern, touches, key, false, steps);
+        }
+        if !of_all.is_empty() {
+            push(concern, touches, &[], true, &of_all);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::fingerprint::{Canon, LANGUAGE};
 use super::key_check::toml_key;
 use super::keys;
 use super::patterns::{TypePattern, is_identifier};
+use super::replicas::{self, Replica};
 use super::toml_walk::{Entry, Table, Text};
 use super::upcasts::Upcasts;
 use super::{RowsTable, Source, StateColumn, StreamPattern};
@@ -35,6 +36,7 @@ pub(crate) struct AggregateDef {
     pub before: Vec<RuleDef>,
     pub on: Vec<RuleDef>,
     pub after: Vec<RuleDef>,
+    pub replica: Option<Replica>,
 }
 
 #[derive(Debug, Clone)]
@@ -142,6 +144,9 @@ impl AggregateDef {
             }
         }
         let patterns: Vec<&TypePattern> = self.on.iter().map(|rule| &rule.pattern).collect();
+        if let Some(replica) = &self.replica {
+            canon.add("replica_of", &replica.table);
+        }
         canon.add("contracts", &contracts.canon_matching(&patterns));
         if let Some(reaching) = upcasts.canon_reaching(&patterns) {
             canon.add("upcasts", &reaching);
@@ -197,21 +202,14 @@ pub(crate) fn check_name(what: &str, name: &str, place: &Place, found: &mut Vec<
     }
 }
 
-pub(crate) fn read_all(root: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> Vec<AggregateDef> {
-    root.entries_of("aggregate").iter().filter_map(|entry| Some(read(entry, entry.node.as_table()?, sources, found))).collect()
+pub(crate) fn read_all(root: &Table, sources: &SourceNames<'_>, contracts: &Contracts, found: &mut Vec<Diagnostic>) -> Vec<AggregateDef> {
+    root.entries_of("aggregate").iter().filter_map(|entry| Some(read(entry, entry.node.as_table()?, sources, contracts, found))).collect()
 }
 
-fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> AggregateDef {
+fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, contracts: &Contracts, found: &mut Vec<Diagnostic>) -> AggregateDef {
     let errors = found.len();
     let name = entry.key.clone();
     check_name("an aggregate", &name, &entry.key_place, found);
-    if let Some(replica) = table.entry("replica_of") {
-        found.push(Diagnostic::not_built(
-            "`replica_of`",
-            &replica.key_place,
-            "write the aggregate's key, state and rules: `take = [\"…\"]` copies fields, `delete = true` removes the row",
-        ));
-    }
     let mut def = AggregateDef {
         sources: read_sources(&name, entry, table, sources, found),
         stream: None,
@@ -223,6 +221,7 @@ fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec
         before: Vec::new(),
         on: Vec::new(),
         after: Vec::new(),
+        replica: None,
         place: entry.key_place.clone(),
         broken: false,
         name,
@@ -233,9 +232,15 @@ fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec
             Err(diagnostic) => found.push(diagnostic),
         }
     }
-    read_key_columns(&mut def, table, found);
-    read_state(&mut def, table, found);
-    read_rules(&mut def, table, found);
+    if let Some(text) = table.text("replica_of") {
+        let placeholders = def.stream.iter().flat_map(|(pattern, _)| &pattern.placeholders);
+        def.key_columns = placeholders.map(|(name, _)| name.clone()).collect();
+        replicas::read(&mut def, table, text, contracts, found);
+    } else {
+        read_key_columns(&mut def, table, found);
+        read_state(&mut def, table, found);
+        read_rules(&mut def, table, found);
+    }
     def.broken = found.len() > errors || has_unknown_key(table);
     def
 }
@@ -465,7 +470,7 @@ fn read_rules(def: &mut AggregateDef, table: &Table, found: &mut Vec<Diagnostic>
             RuleKind::After => def.after.push(rule),
         }
     }
-    if def.on.is_empty() && table.get("replica_of").is_none() {
+    if def.on.is_empty() {
         found.push(
             Diagnostic::new(format!("the aggregate `{}` has no rule, so it would stay empty", def.name), &def.place)
                 .help(format!("say what an event does: [aggregate.{}.on.<Type>]", toml_key(&def.name))),
@@ -499,6 +504,16 @@ fn read_rule(def: &AggregateDef, rule: &RuleTable<'_>, found: &mut Vec<Diagnosti
     if delete {
         clash("delete", "set", found);
         clash("delete", "take", found);
+    }
+    if rule.kind != RuleKind::On {
+        for key in ["key", "all"] {
+            if let Some(entry) = table.entry(key) {
+                found.push(
+                    Diagnostic::new(format!("a rule of `{}` cannot have `{key}`", rule.label), &entry.key_place)
+                        .help("`before` and `after` run on each row that an event's rules concern; a rule that finds rows stands under `on`: [aggregate.<name>.on.\"*\"]"),
+                );
+            }
+        }
     }
     for other in ["set", "take", "emit", "delete"] {
         clash("fail", other, found);

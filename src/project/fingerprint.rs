@@ -34,6 +34,9 @@ impl Canon {
         self.add("type", &field.ty.to_string());
         self.add("not_null", if field.not_null { "true" } else { "false" });
         self.add("default", &format!("{:?}", field.default));
+        if field.key {
+            self.add("key", "true");
+        }
     }
 
     /// Hexadecimal.

@@ -81,7 +81,7 @@ impl Loader {
         }
         let contracts = Contracts::read(table, found);
         let source_names: Vec<&str> = table.entries_of("source").iter().map(|entry| entry.key.as_str()).collect();
-        let mut defs = aggregates::read_all(table, &source_names, found);
+        let mut defs = aggregates::read_all(table, &source_names, &contracts, found);
         read_models::check_names(table, found);
         let tables = read_models::read_tables(table, root, found);
         let known_types = known_types(&contracts, &upcasts, &defs);

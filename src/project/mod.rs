@@ -12,6 +12,7 @@ mod load;
 mod patterns;
 pub mod plan;
 mod read_models;
+mod replicas;
 mod rules;
 pub mod schema;
 mod scope;
@@ -273,6 +274,26 @@ pub struct Field {
     pub default: Option<Value>,
     /// False: taken as text (`->>`), no contract is checked.
     pub declared: bool,
+    pub role: FieldRole,
+}
+
+/// What is taken of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldRole {
+    /// Its value, a missing one as a null one.
+    Plain,
+    /// Its value as a column of a row image; NULL, without a look at the contract, where [`FieldRole::has_value`] is false.
+    Column { partial: bool },
+    /// BOOLEAN: what [`FieldRole::has_value`] says.
+    Presence { partial: bool },
+}
+
+impl FieldRole {
+    /// Whether a column's JSON (empty: missing) stands for a value, null included. Debezium writes a mark for a large
+    /// value that did not change; `partial`: a missing column did not change either.
+    pub fn has_value(json: &str, partial: bool) -> bool {
+        !(partial && json.is_empty()) && json != "\"__debezium_unavailable_value\""
+    }
 }
 
 pub struct AggregatePlan {
@@ -281,13 +302,16 @@ pub struct AggregatePlan {
     /// The key columns behind the stream's placeholders (all of them where the aggregate has no stream).
     /// Empty where the key is the stream's alone, or where every rule has its own.
     pub key: Vec<Expr>,
-    /// False where the aggregate has no key of its own for this type (all rules must then have one).
+    /// False where the aggregate's own key finds no row for this type: all rules of `on` have one, or are for all rows.
     pub has_key: bool,
     pub before: Vec<Rule>,
     pub on: Vec<Rule>,
     pub after: Vec<Rule>,
     /// State columns that some expression reads as `old.`.
     pub old_columns: Vec<usize>,
+    /// For updates of a replica: the fields (`Var::Data`) that say which columns have a value. Where the first rule of
+    /// `on` deletes the row under its old key and a column has none, the second one's row starts as a copy of it.
+    pub carries: Vec<usize>,
 }
 
 pub struct Rule {
@@ -298,6 +322,8 @@ pub struct Rule {
     pub when_needs_row: bool,
     /// A list; the rule runs once per element.
     pub each: Option<Expr>,
+    /// `each` reads the row: it is a list of the row as it is when the rule's turn comes.
+    pub each_needs_row: bool,
     /// All key columns, where the rule finds its row by another expression.
     pub key: Option<Vec<Expr>>,
     /// The rule applies to every row of the aggregate.

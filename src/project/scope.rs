@@ -9,7 +9,7 @@ use super::contracts::ContractField;
 use super::diagnostics::{Diagnostic, nearest};
 use super::key_check::toml_key;
 use super::toml_walk::Text;
-use super::{EventField, Field, Var};
+use super::{EventField, Field, FieldRole, Var};
 
 /// What the expressions over one concrete event type use, growing while they are compiled.
 pub(crate) struct TypeNames {
@@ -30,10 +30,22 @@ impl TypeNames {
     pub fn declared(&mut self, index: usize) -> usize {
         let field = &self.contract[index];
         let path = vec![field.name.clone()];
-        if let Some(found) = self.fields.iter().position(|other| other.declared && other.path == path) {
+        if let Some(found) = self.fields.iter().position(|other| other.declared && other.role == FieldRole::Plain && other.path == path) {
             return found;
         }
-        self.fields.push(Field { path, ty: field.ty.clone(), not_null: field.not_null, default: field.default.clone(), declared: true });
+        let (ty, default) = (field.ty.clone(), field.default.clone());
+        self.fields.push(Field { path, ty, not_null: field.not_null, default, declared: true, role: FieldRole::Plain });
+        self.fields.len() - 1
+    }
+
+    /// The slot of a column of a row image, or of whether it has a value.
+    fn column(&mut self, field: &ContractField, role: FieldRole) -> usize {
+        let path = vec![field.name.clone()];
+        if let Some(found) = self.fields.iter().position(|other| other.role == role && other.path == path) {
+            return found;
+        }
+        let ty = if matches!(role, FieldRole::Presence { .. }) { Type::Boolean } else { field.ty.clone() };
+        self.fields.push(Field { path, ty, not_null: field.not_null, default: field.default.clone(), declared: true, role });
         self.fields.len() - 1
     }
 
@@ -41,7 +53,8 @@ impl TypeNames {
         if let Some(found) = self.fields.iter().position(|other| !other.declared && other.path == path) {
             return found;
         }
-        self.fields.push(Field { path: path.to_vec(), ty: Type::Varchar, not_null: false, default: None, declared: false });
+        let (ty, role) = (Type::Varchar, FieldRole::Plain);
+        self.fields.push(Field { path: path.to_vec(), ty, not_null: false, default: None, declared: false, role });
         self.fields.len() - 1
     }
 
@@ -78,6 +91,12 @@ const EVENT_FIELDS: [(&str, EventField, Type); 6] = [
 impl Scope for HandlerScope<'_> {
     fn resolve(&mut self, path: &[String], cast: bool) -> Result<Resolved, NameError> {
         let Some(first) = path.first() else { return Err(error("a name is empty", None)) };
+        if let Some(replica) = &self.aggregate.replica
+            && let Some((field, role)) = replica.resolve(path)
+        {
+            let slot = self.names.column(&replica.fields[field], role);
+            return Ok(resolved(Var::Data(slot), self.names.fields[slot].ty.clone(), 2));
+        }
         match first.to_lowercase().as_str() {
             "data" => self.data(path, cast),
             "meta" => self.meta(path),

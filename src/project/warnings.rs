@@ -31,7 +31,7 @@ pub(crate) fn overlapping_streams(aggregates: &[AggregateDef], warnings: &mut Ve
 
 /// A rule for a type without a contract is legal; one letter away from a declared type it is seldom meant.
 pub(crate) fn misspelt_types(aggregates: &[AggregateDef], contracts: &Contracts, warnings: &mut Vec<Diagnostic>) {
-    for rule in aggregates.iter().flat_map(|aggregate| &aggregate.on) {
+    for rule in aggregates.iter().filter(|aggregate| aggregate.replica.is_none()).flat_map(|aggregate| &aggregate.on) {
         for name in rule.pattern.named().filter(|name| !contracts.named().any(|declared| declared == *name)) {
             if let Some(near) = nearest(name, contracts.named().filter(|near| near.len().abs_diff(name.len()) <= 2)) {
                 warnings.push(

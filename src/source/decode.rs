@@ -12,7 +12,7 @@ use super::contract::{convert, shortened};
 use super::json::{self, Paths, Span};
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
-use crate::project::{Envelope, Given, Payload, Project, TypePlan};
+use crate::project::{Envelope, FieldRole, Given, Payload, Project, TypePlan};
 use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
@@ -494,6 +494,19 @@ fn fill_data(
     json::scan(payload, paths, spans).map_err(|e| e.message)?;
     for ((field, span), column) in plan.fields.iter().zip(spans.iter()).zip(columns) {
         let json = span.of(payload);
+        match field.role {
+            FieldRole::Plain => {}
+            FieldRole::Presence { partial } => {
+                column.push(Value::Bool(FieldRole::has_value(json, partial)));
+                continue;
+            }
+            FieldRole::Column { partial } => {
+                if !FieldRole::has_value(json, partial) {
+                    column.push(Value::Null);
+                    continue;
+                }
+            }
+        }
         let place = |e: String| format!("`{}` of {}: {e}", field.path.join("."), plan.event_type);
         let mut value = convert(json, &field.ty).map_err(place)?;
         if value.is_null() && field.declared {
