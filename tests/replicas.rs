@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Project, assert_same_rows, duckdb, literal};
+use common::{Project, assert_same_rows, duckdb, example_of, literal};
 
 const PROJECT: &str = r#"
 [source.cdc]
@@ -100,6 +100,7 @@ fn a_row_whose_key_changes_takes_along_what_the_event_leaves_out() {
     let chain: Vec<String> = (1..60).map(|id| change("update", &format!(r#"{{"id":{}}}"#, id + 1), &format!(r#"{{"id":{id}}}"#))).collect();
     let mut log = vec![change("insert", r#"{"id":1,"name":"a","email":"a@x","visits":7}"#, "null")];
     log.extend(chain);
+    // a row that is there under the new key is written over
     log.push(change("insert", r#"{"id":200,"name":"there before"}"#, "null"));
     log.push(change("update", r#"{"id":200,"visits":null}"#, r#"{"id":60,"name":"a"}"#));
     // every column is there, or the old key is the new one, or nobody knows the old row
@@ -107,7 +108,7 @@ fn a_row_whose_key_changes_takes_along_what_the_event_leaves_out() {
     log.push(change("update", r#"{"id":301,"name":"C","email":null,"visits":1,"_tags":[]}"#, r#"{"id":300}"#));
     log.push(change("update", r#"{"id":301,"name":"D"}"#, r#"{"id":301}"#));
     log.push(change("update", r#"{"id":401,"name":"e"}"#, r#"{"id":400}"#));
-    assert_rows(&log, "(200, 'a', 'a@x', 0, NULL, 1), (301, 'D', NULL, 1, []::VARCHAR[], 2), (401, 'e', NULL, 0, NULL, 1)");
+    assert_rows(&log, "(200, 'a', 'a@x', 0, NULL, 2), (301, 'D', NULL, 1, []::VARCHAR[], 2), (401, 'e', NULL, 0, NULL, 1)");
 }
 
 #[test]
@@ -170,4 +171,21 @@ parquet = "out/streams.parquet"
     assert_same_rows(&db, &found("lines"), lines);
     let streams = "SELECT * FROM (VALUES ('a', 1::BIGINT, NULL::INTEGER, 2::BIGINT), ('b', 2, 2, 2)) t(sku, order_id, qty, _events)";
     assert_same_rows(&db, &found("streams"), streams);
+}
+
+#[test]
+fn the_example_of_the_docs_does_what_they_say() {
+    let around = r#"
+[source.s]
+files = ["*.ndjson"]
+[[test]]
+name  = "the example"
+given = [
+  { stream = "customers", type = "customers.insert", data = { id = 1, name = "a", email = "a@x" } },
+  { stream = "customers", type = "customers.update", data = { id = 2, level = 3 }, metadata = { before = { id = 1 } } },
+]
+then = { customer = [{ id = 2, name = "a", email = "a@x", level = 3, _events = 1 }] }
+"#;
+    let project = Project::new(&format!("{}{around}", example_of("replicas.md")));
+    project.foldline(&["test"]).exits(0);
 }

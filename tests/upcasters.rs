@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Project, assert_same_rows, duckdb, literal};
+use common::{Project, assert_same_rows, duckdb, example_of, literal};
 
 const PROJECT: &str = r#"
 [source.s]
@@ -232,4 +232,54 @@ then = { order = [{ id = "1", customer = "customer-7", amount = "2.5", qty = 10,
 "#;
     let project = Project::new(&format!("{PROJECT}{test}"));
     project.foldline(&["test"]).exits(0);
+}
+
+#[test]
+fn the_example_of_the_docs_does_what_they_say() {
+    let around = r#"
+[source.s]
+files = ["*.ndjson"]
+[event.OrderPlaced]
+customer_id = "VARCHAR NOT NULL"
+address     = "STRUCT(city VARCHAR)"
+[event.ItemAdded]
+sku = "VARCHAR NOT NULL"
+qty = "INTEGER NOT NULL"
+[aggregate.order]
+stream = "order-{id}"
+[aggregate.order.state]
+customer_id = "VARCHAR"
+city        = "VARCHAR"
+items       = "INTEGER DEFAULT 0"
+[aggregate.order.on.OrderPlaced]
+set.customer_id = "data.customer_id"
+set.city        = "data.address.city"
+[aggregate.order.on.ItemAdded]
+set.items = "items + data.qty"
+[aggregate.order.on.OrderTouched]
+fail = "'nobody gets here'"
+[[test]]
+name  = "the example"
+given = [
+  { stream = "order-1", type = "OrderPlaced", data = { cust = 7, city = "Graz" }, metadata = { schema_version = 1 } },
+  { stream = "order-2", type = "OrderCreated", data = { customer_id = "c" } },
+  { stream = "order-2", type = "OrderTouched" },
+  { stream = "order-3", type = "OrderImported", data = { customer_id = "d", sku = "A", price = 1 } },
+]
+then = { order = [
+  { id = "1", customer_id = "customer-7", city = "Graz", items = 0 },
+  { id = "2", customer_id = "c", _version = 1 },
+  { id = "3", customer_id = "d", items = 1, _events = 2, _version = 1 },
+] }
+"#;
+    let project = Project::new(&format!("{}{around}", example_of("upcasters.md")));
+    assert_eq!(project.foldline(&["check"]).exits(0).stderr.matches("warning").count(), 0);
+    project.foldline(&["test"]).exits(0);
+}
+
+#[test]
+fn check_warns_about_a_new_type_that_nobody_handles() {
+    let project = Project::new(&PROJECT.replace("type = \"Note\", set", "type = \"Nte\", set"));
+    let said = project.foldline(&["check"]).exits(0).stderr;
+    assert!(said.contains("nobody handles events of the type `Nte`") && said.contains("did you mean `Note`?"), "{said}");
 }

@@ -52,18 +52,15 @@ fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], 
     }
 }
 
-/// Copies the old row's values to a new row under the new key, in the place of what is there. The event's own rules
-/// then delete the one and write to the other.
+/// Copies the old row's values to the row under the new key, which is made where it is not there. The event's own
+/// rules then delete the one and write to the other.
 fn carry_row(parts: &mut [&mut Partition], carry: &Carry) {
     let ((from_hash, from), (to_hash, to)) = (&carry.from, &carry.to);
     let old = &parts[partition_of(*from_hash)].table;
     let Some(row) = old.find(*from_hash, from) else { return };
     let values: Vec<_> = old.state.iter().map(|column| column.get(row)).collect();
     let new = &mut parts[partition_of(*to_hash)].table;
-    if let Some(row) = new.find(*to_hash, to) {
-        new.delete(row);
-    }
-    let row = new.insert(*to_hash, to);
+    let row = new.find(*to_hash, to).unwrap_or_else(|| new.insert(*to_hash, to));
     for (column, value) in new.state.iter_mut().zip(values) {
         column.set(row, value);
     }
