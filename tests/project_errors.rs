@@ -189,7 +189,8 @@ fn keys_of_an_upcaster_that_exclude_each_other_are_shown_together() {
     let discarded = upcast("type = \"OrderPlaced\"\ndiscard = true\nset = { a = \"1\" }");
     let dropped = upcast("type = \"OrderPlaced\"\ndrop = [\"a\"]\nset = { a = \"1\" }");
     let within = upcast("type = \"OrderPlaced\"\nset = { a = \"1\", \"a.b\" = \"2\" }");
-    insta::assert_snapshot!([both, discarded, dropped, within].join("\n"));
+    let table = upcast("type = \"OrderPlaced\"\nset.address.city = \"1\"");
+    insta::assert_snapshot!([both, discarded, dropped, within, table].join("\n"));
 }
 
 #[test]

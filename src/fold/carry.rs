@@ -26,28 +26,33 @@ pub fn fold_in_turn(
     releases: &[Release<Arc<Routed>>],
 ) {
     let mut releases = releases.iter().peekable();
-    for event in 0..routed.batch.events.len() {
-        while let Some(release) = releases.next_if(|r| (r.after as usize) < event) {
-            one_event(aggregate, index, parts, &release.batch, release.event);
+    let touched = routed.touches[index].as_ref().map_or(Vec::new(), |touches| touches.by_event());
+    let everywhere: Vec<usize> = (0..parts.len()).collect();
+    for of_event in touched.chunk_by(|(one, _), (other, _)| one == other) {
+        let event = of_event[0].0;
+        while let Some(release) = releases.next_if(|r| r.after < event) {
+            one_event(aggregate, index, parts, &everywhere, &release.batch, release.event);
         }
-        if verdicts.passes(event) {
-            one_event(aggregate, index, parts, routed, event as u32);
+        if verdicts.passes(event as usize) {
+            let touched: Vec<usize> = of_event.iter().map(|(_, partition)| *partition).collect();
+            one_event(aggregate, index, parts, &touched, routed, event);
         }
     }
     for release in releases {
-        one_event(aggregate, index, parts, &release.batch, release.event);
+        one_event(aggregate, index, parts, &everywhere, &release.batch, release.event);
     }
 }
 
-fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], routed: &Arc<Routed>, event: u32) {
+/// `touched`: the partitions to look for touches in.
+fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], touched: &[usize], routed: &Arc<Routed>, event: u32) {
     let Some(touches) = &routed.touches[index] else { return };
     let first = touches.carries.partition_point(|carry| carry.event < event);
     for carry in touches.carries[first..].iter().take_while(|carry| carry.event == event) {
         carry_row(parts, carry);
     }
-    for (number, part) in parts.iter_mut().enumerate() {
+    for &number in touched {
         for touch in touches.of_event(number, event) {
-            part.touch(aggregate, index, number, routed, touch);
+            parts[number].touch(aggregate, index, number, routed, touch);
         }
     }
 }

@@ -74,6 +74,15 @@ impl Touches {
         &part[start..end]
     }
 
+    /// Events and the partitions of their touches, in the order of the log, each pair once.
+    pub fn by_event(&self) -> Vec<(u32, usize)> {
+        let all = self.parts.iter().enumerate().flat_map(|(partition, part)| part.iter().map(move |touch| (touch.event, partition)));
+        let mut pairs: Vec<(u32, usize)> = all.collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
+    }
+
     pub fn key(&self, touch: &Touch) -> &[u8] {
         &self.keys[touch.key_start..touch.key_start + touch.key_len as usize]
     }

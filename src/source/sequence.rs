@@ -85,7 +85,7 @@ pub struct Gap<B> {
 struct Waiting<B> {
     batch: B,
     event: u32,
-    /// How many events its record became; they stand behind each other.
+    /// How many events its record became; they stand behind each other. None for a bad record.
     parts: u32,
     mark: u64,
 }
@@ -172,7 +172,9 @@ impl<B: Clone> Sequencer<B> {
                         Entry::Occupied(place) if place.get().mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
                         Entry::Occupied(_) => Verdict::Duplicate,
                         Entry::Vacant(place) => {
-                            place.insert(Waiting { batch: batch.clone(), event, parts: parts as u32, mark });
+                            // a bad one is waited for, but nobody waits for it
+                            let parts = if events.route[at] == Route::Bad { 0 } else { parts as u32 };
+                            place.insert(Waiting { batch: batch.clone(), event, parts, mark });
                             Verdict::Held
                         }
                     }
@@ -206,7 +208,7 @@ impl<B: Clone> Sequencer<B> {
         }
     }
 
-    /// How many events wait.
+    /// How many events wait; bad ones, which are counted as such, are none of them.
     pub fn pending(&self) -> u64 {
         self.held.values().flat_map(|waiting| waiting.values()).map(|waiting| waiting.parts as u64).sum()
     }
