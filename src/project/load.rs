@@ -17,7 +17,7 @@ use super::tests_and_schedules::{Known, read_schedules, read_tests};
 use super::toml_walk::{self, Table};
 use super::upcasts::Upcasts;
 use super::variables::Variables;
-use super::{Aggregate, EventTable, KeyColumn, Project, ReadModel, Source, key_check, read_models, rules, sources, warnings};
+use super::{Aggregate, EventTable, KeyColumn, OnBadRecord, Project, ReadModel, Source, key_check, read_models, rules, sources, warnings};
 
 /// Errors, and warnings, that are shown at most: each is a screen of its own.
 const SHOWN_MAX: usize = 100;
@@ -116,7 +116,9 @@ impl Loader {
         warnings::misspelt_types(&defs, &contracts, &mut self.warnings);
         warnings::unhandled_upcasts(&upcasts, &defs, &event_tables, &mut self.warnings);
 
-        let aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &upcasts, &sources)).collect();
+        let mut aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &upcasts, &sources)).collect();
+        let mut event_tables = event_tables;
+        depend_on_what_is_skipped(&sources, &mut aggregates, &mut event_tables);
         let fingerprint_of = |kind: &str, name: &str| match kind {
             "aggregate" => {
                 aggregates.iter().find(|aggregate| aggregate.name == name).map_or(String::new(), |aggregate| aggregate.fingerprint.clone())
@@ -261,6 +263,40 @@ fn event_tables<'a>(
         out.push(EventTable { event_type: event_type.clone(), columns, fingerprint: canon.finish() });
     }
     out
+}
+
+/// Where bad records are passed over, what one definition refuses (a key that is NULL, a field against its contract) is
+/// lost for all: then each depends on every other one of the source, and a change of one replays all.
+fn depend_on_what_is_skipped(sources: &[Source], aggregates: &mut [Aggregate], event_tables: &mut [EventTable]) {
+    let refusing = |index: usize, aggregates: &[Aggregate], event_tables: &[EventTable]| {
+        let mut canon = Canon::new("refusing");
+        for aggregate in aggregates.iter().filter(|aggregate| aggregate.sources.contains(&index)) {
+            canon.add("aggregate", &aggregate.fingerprint);
+        }
+        for table in event_tables {
+            canon.add("event_table", &table.fingerprint);
+        }
+        canon.finish()
+    };
+    let skipping: Vec<(usize, String)> = (0..sources.len())
+        .filter(|index| sources[*index].on_bad_record == OnBadRecord::Skip)
+        .map(|index| (index, refusing(index, aggregates, event_tables)))
+        .collect();
+    let with = |fingerprint: &mut String, concerns: &dyn Fn(usize) -> bool| {
+        for (_, refusing) in skipping.iter().filter(|(index, _)| concerns(*index)) {
+            let mut canon = Canon::new("skipping");
+            canon.add("own", fingerprint);
+            canon.add("refusing", refusing);
+            *fingerprint = canon.finish();
+        }
+    };
+    for aggregate in aggregates {
+        let sources = aggregate.sources.clone();
+        with(&mut aggregate.fingerprint, &|index| sources.contains(&index));
+    }
+    for table in event_tables {
+        with(&mut table.fingerprint, &|_| true);
+    }
 }
 
 fn columns_of(def: &AggregateDef) -> Vec<String> {

@@ -43,6 +43,8 @@ pub struct Sight<'a> {
     pub aggregate: Option<(&'a Aggregate, &'a [Type])>,
     pub contract: &'a [Field],
     pub each: Option<&'a Type>,
+    /// Names are fields of the record.
+    pub record: bool,
 }
 
 struct Names<'a> {
@@ -55,6 +57,7 @@ impl Scope for Names<'_> {
         let unknown = || NameError { message: format!("no name {path:?}"), help: None };
         let rest = path[1..].to_vec();
         let (name, ty, parts_used) = match path[0].as_str() {
+            _ if self.sight.record => (Name::Text(path.to_vec()), Type::Varchar, path.len()),
             "data" => match self.sight.contract.iter().find(|field| rest.first() == Some(&field.name)) {
                 Some(field) => (Name::Field(field.name.clone()), field.ty.clone(), 2),
                 None if cast || self.sight.aggregate.is_none() => (Name::Text(rest), Type::Varchar, path.len()),

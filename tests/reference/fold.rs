@@ -145,10 +145,10 @@ impl Interpreter {
         let place = format!("keys of {} for {event_type}", aggregate.name);
         let list = rule.each.as_ref().filter(|_| aggregate.key.is_empty());
         let each = list.map(|each| {
-            let sight = Sight { aggregate: Some((aggregate, &[])), contract: &contract, each: None };
+            let sight = Sight { aggregate: Some((aggregate, &[])), contract: &contract, each: None, record: false };
             element(&self.expressions.get(&place, each, sight, None).expr.ty)
         });
-        let sight = Sight { aggregate: None, contract: &contract, each: each.as_ref() };
+        let sight = Sight { aggregate: None, contract: &contract, each: each.as_ref(), record: false };
         types.extend(key.iter().map(|text| self.expressions.get(&place, text, sight, None).expr.ty.clone()));
         types
     }
@@ -217,6 +217,13 @@ impl Interpreter {
             meta: object("metadata"),
             fields: BTreeMap::new(),
         };
+        if let Some(filter) = &self.spec.filter {
+            let sight = Sight { aggregate: None, contract: &[], each: None, record: true };
+            let field = |name: &Name| if let Name::Text(path) = name { payload::as_text(payload::at(record, path)) } else { Value::Null };
+            if self.expressions.get("the record", filter, sight, None).eval(&field).unwrap().as_bool() != Some(true) {
+                return Ok(Vec::new());
+            }
+        }
         if !self.may_be_used(&event.event_type) {
             return Ok(Vec::new());
         }
@@ -266,7 +273,7 @@ impl Interpreter {
 
     fn upcast(&self, number: usize, upcast: &Upcast, event: Event) -> Result<Vec<Event>, String> {
         let place = format!("upcaster {number}");
-        let sight = Sight { aggregate: None, contract: &[], each: None };
+        let sight = Sight { aggregate: None, contract: &[], each: None, record: false };
         let eval = |text: &str, event: &Event| {
             let compiled = self.expressions.get(&place, text, sight, None);
             let value = compiled.eval(&|name| event_value(event, name))?;
@@ -377,7 +384,7 @@ impl Interpreter {
     ) -> Rc<crate::expression::Compiled> {
         let aggregate = &self.spec.aggregates[index];
         let contract = self.spec.contract(event_type);
-        let sight = Sight { aggregate: Some((aggregate, &self.key_types[index])), contract: &contract, each };
+        let sight = Sight { aggregate: Some((aggregate, &self.key_types[index])), contract: &contract, each, record: false };
         self.expressions.get(&format!("{} on {event_type}", aggregate.name), text, sight, wanted)
     }
 

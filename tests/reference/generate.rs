@@ -107,7 +107,19 @@ pub fn case(seed: u64) -> Case {
     let (skips, versioned, replica) = (random.percent(50), random.percent(80), random.percent(40));
     let mut generator = Generator { random, skips, versioned, replica, contracts: Vec::new() };
     let project = generator.project();
-    let changed = generator.random.percent(30).then(|| project.replace(" + 1", " + 2").replace("'x'", "'y'"));
+    let changes = [
+        (" + 1", " + 2"),
+        ("'x'", "'y'"),
+        ("DEFAULT 7", "DEFAULT 8"),
+        ("coalesce(data.n, 0)", "coalesce(data.n, 1)"),
+        ("drop = [\"junk\"]", "drop = [\"e\"]"),
+        ("discard = true", "as = \"A\""),
+        ("delete = true\n", ""),
+        ("(10,2)", "(10,1)"),
+        ("type = \"A\"", "type = \"B\""),
+    ];
+    let (from, to) = changes[generator.random.below(changes.len())];
+    let changed = generator.random.percent(50).then(|| project.replace(from, to));
     let pieces = generator.log();
     Case { project, changed, pieces }
 }
@@ -117,6 +129,11 @@ impl Generator {
         let mut out = String::from("[source.s]\nfiles = [\"*.ndjson\"]\n");
         if self.skips {
             out.push_str("on_bad_record = \"skip\"\n");
+        }
+        if self.random.percent(20) {
+            let choices =
+                ["type <> 'D'", "coalesce(id, 'e1') LIKE '%1%'", "metadata.v IS NULL OR data.k = 'k1'", "stream_id || type <> 'a-1A'"];
+            out.push_str(&format!("where = \"{}\"\n", self.random.of(&choices)));
         }
         if !self.versioned {
             out.push_str("[source.s.envelope]\nversion = \"NULL\"\n");

@@ -63,6 +63,8 @@ pub struct Upcast {
 pub struct Spec {
     pub skips_bad: bool,
     pub versioned: bool,
+    /// Over the record: what is not true for it is filtered.
+    pub filter: Option<String>,
     pub contracts: Vec<(String, Vec<Field>)>,
     pub upcasts: Vec<Upcast>,
     pub aggregates: Vec<Aggregate>,
@@ -102,6 +104,7 @@ impl Spec {
         let source = tables("source").next().unwrap().1;
         Spec {
             skips_bad: source.get("on_bad_record").is_some_and(|word| word == "skip"),
+            filter: source.get("where").and_then(Json::as_str).map(str::to_string),
             versioned: source.pointer("/envelope/version").is_none(),
             contracts,
             upcasts,
