@@ -4,14 +4,12 @@ use crate::sql::{Type, Value};
 
 use super::contracts::{Contracts, read_columns};
 use super::diagnostics::{Diagnostic, Place, nearest};
-use super::fingerprint::{Canon, LANGUAGE};
 use super::key_check::toml_key;
 use super::keys;
 use super::patterns::{TypePattern, is_identifier};
 use super::replicas::{self, Replica};
 use super::toml_walk::{Entry, Table, Text};
-use super::upcasts::Upcasts;
-use super::{RowsTable, Source, StateColumn, StreamPattern};
+use super::{RowsTable, StateColumn, StreamPattern};
 
 /// Names of the sources in the file's order, also of those that are wrong in themselves.
 type SourceNames<'a> = [&'a str];
@@ -109,80 +107,6 @@ impl AggregateDef {
 
     pub fn spans_streams(&self) -> bool {
         self.stream.is_none() || self.rules().any(|rule| rule.key.is_some() || rule.all)
-    }
-
-    /// Over everything that the state depends on.
-    pub fn fingerprint(&self, contracts: &Contracts, upcasts: &Upcasts, sources: &[Source]) -> String {
-        let mut canon = Canon::new("aggregate");
-        canon.add("language", LANGUAGE);
-        canon.add("name", &self.name);
-        for source in &self.sources {
-            canon.add("source", sources.get(*source).map_or("", |source| &source.fingerprint));
-        }
-        if let Some((pattern, _)) = &self.stream {
-            canon.add("stream", &pattern.text);
-        }
-        for key in &self.key {
-            canon.add("key", &key.name);
-            canon.sql("is", &key.text);
-        }
-        for column in &self.state {
-            canon.add("column", &column.name);
-            canon.add("type", &column.ty.to_string());
-            canon.add("default", &format!("{:?}", column.default));
-        }
-        for rows in &self.rows {
-            canon.add("rows", &rows.name);
-            for (name, ty) in &rows.columns {
-                canon.add(name, &ty.to_string());
-            }
-        }
-        for (kind, rules) in [("before", &self.before), ("on", &self.on), ("after", &self.after)] {
-            for rule in rules {
-                canon.add(kind, &rule.pattern.alternatives.join("|"));
-                rule.canon(&mut canon);
-            }
-        }
-        let patterns: Vec<&TypePattern> = self.on.iter().map(|rule| &rule.pattern).collect();
-        if let Some(replica) = &self.replica {
-            canon.add("replica_of", &replica.table);
-        }
-        canon.add("contracts", &contracts.canon_matching(&patterns));
-        if let Some(reaching) = upcasts.canon_reaching(&patterns) {
-            canon.add("upcasts", &reaching);
-        }
-        canon.finish()
-    }
-}
-
-impl RuleDef {
-    fn canon(&self, canon: &mut Canon) {
-        for (name, text) in [("when", &self.when), ("each", &self.each), ("fail", &self.fail)] {
-            if let Some(text) = text {
-                canon.sql(name, text);
-            }
-        }
-        for key in self.key.iter().flatten() {
-            canon.add("key", &key.name.to_lowercase());
-            canon.sql("is", &key.text);
-        }
-        canon.add("all", &self.all.to_string());
-        canon.add("delete", &self.delete.to_string());
-        let mut set: Vec<&(usize, Text)> = self.set.iter().collect();
-        set.sort_by_key(|(column, _)| *column);
-        for (column, text) in set {
-            canon.add("set", &column.to_string());
-            canon.sql("to", text);
-        }
-        for (rows, values) in &self.emit {
-            canon.add("emit", &rows.to_string());
-            let mut values: Vec<&(usize, Text)> = values.iter().collect();
-            values.sort_by_key(|(column, _)| *column);
-            for (column, text) in values {
-                canon.add("value", &column.to_string());
-                canon.sql("is", text);
-            }
-        }
     }
 }
 

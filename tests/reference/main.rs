@@ -2,9 +2,11 @@
 //!
 //! `FOLDLINE_RANDOM_PROJECTS`: how many; `FOLDLINE_SEED`: the first one's seed (a failure prints the seed of its case).
 
+mod decode;
 mod expression;
 mod fold;
 mod generate;
+mod log;
 mod payload;
 mod spec;
 
