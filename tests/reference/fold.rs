@@ -76,8 +76,11 @@ pub struct Table {
 
 #[derive(Clone, Debug, Default)]
 struct Stream {
+    first: i64,
     last: Option<i64>,
-    held: BTreeMap<i64, Vec<Ready>>,
+    /// What tells the last event from another one of its version: its id, or without one the whole record.
+    mark: String,
+    held: BTreeMap<i64, (String, Vec<Ready>)>,
 }
 
 /// An event with its concerns, one per aggregate.
@@ -95,6 +98,8 @@ pub struct World {
     /// By event table.
     pub events: Vec<Vec<Vec<Value>>>,
     pub bad: BTreeMap<&'static str, u64>,
+    /// Events that have a version again with another mark, or one from before their stream's first.
+    pub conflicts: u64,
     /// The first event that a row could not take.
     pub failed: Option<String>,
 }
@@ -159,37 +164,42 @@ impl Interpreter {
             let record: Json = serde_json::from_str(line).unwrap();
             let version = if self.spec.versioned { record["version"].as_i64() } else { None };
             let stream = record["stream_id"].as_str().unwrap().to_string();
-            let ready = match self.decode(&record, version) {
-                Ok(ready) => ready,
-                Err((kind, _)) => {
-                    *world.bad.entry(kind).or_default() += 1;
-                    Vec::new()
-                }
-            };
-            self.sequence(world, stream, version, ready);
+            let mark = record["id"].as_str().unwrap_or(line).to_string();
+            let ready = self.decode(&record, version).map_err(|(kind, _)| *world.bad.entry(kind).or_default() += 1).ok();
+            self.sequence(world, stream, version, mark, ready);
         }
     }
 
-    /// By version: what is not above the last is a duplicate, what comes early waits.
-    fn sequence(&self, world: &mut World, name: String, version: Option<i64>, ready: Vec<Ready>) {
+    /// By version: what is not above the last is a duplicate, what comes early waits. `ready`: `None` for a bad record,
+    /// whose version counts all the same.
+    fn sequence(&self, world: &mut World, name: String, version: Option<i64>, mark: String, ready: Option<Vec<Ready>>) {
+        let is_bad = ready.is_none();
+        let ready = ready.unwrap_or_default();
         let Some(version) = version else { return self.accept(world, ready) };
         let stream = world.streams.entry(name.clone()).or_default();
-        let next = match stream.last {
-            Some(last) => version == last + 1,
-            None => version <= 1,
-        };
-        if !next {
-            if stream.last.is_none_or(|last| version > last) {
-                stream.held.entry(version).or_insert(ready);
+        match stream.last {
+            Some(last) if version == last + 1 => {}
+            None if version <= 1 => stream.first = version,
+            Some(last) if version <= last => {
+                world.conflicts += u64::from((version == last && mark != stream.mark && !is_bad) || version < stream.first);
+                return;
             }
-            return;
+            _ => {
+                match stream.held.get(&version) {
+                    Some((held, _)) => world.conflicts += u64::from(*held != mark && !is_bad),
+                    None => drop(stream.held.insert(version, (mark, ready))),
+                }
+                return;
+            }
         }
-        stream.last = Some(version);
+        (stream.last, stream.mark) = (Some(version), mark);
         self.accept(world, ready);
         let mut version = version;
-        while let Some(ready) = world.streams.get_mut(&name).and_then(|stream| stream.held.remove(&(version + 1))) {
+        while let Some((mark, ready)) = world.streams.get_mut(&name).and_then(|stream| stream.held.remove(&(version + 1))) {
             version += 1;
-            world.streams.get_mut(&name).unwrap().last = Some(version);
+            if let Some(stream) = world.streams.get_mut(&name) {
+                (stream.last, stream.mark) = (Some(version), mark);
+            }
             self.accept(world, ready);
         }
     }

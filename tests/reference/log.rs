@@ -52,8 +52,11 @@ impl Generator {
                 }
             }
             for _ in 0..self.random.below(6) {
-                let again = records[self.random.below(records.len())].clone();
+                let mut again = records[self.random.below(records.len())].clone();
                 let at = records.iter().position(|record| record.2 == again.2).unwrap() + 1;
+                if self.random.percent(3) {
+                    again.2 = again.2.replace("\"id\":\"e", "\"id\":\"f").replace("\"data\":{", "\"data\": {");
+                }
                 let at = at + self.random.below(records.len() - at + 1);
                 records.insert(at, again);
             }

@@ -115,6 +115,7 @@ fn one_case(seed: u64, counts: &mut Counts) {
         waiting.push_str(lines);
         let mut trial = world.clone();
         trial.bad.clear();
+        trial.conflicts = 0;
         interpreter.feed(&mut trial, &waiting);
         if !compare_run(&project, &interpreter, &trial, Reads::News, &mut random, counts) {
             // what waits for a later piece is read again with it
@@ -186,13 +187,14 @@ fn compare_run(
     for kind in ["upcast", "contract", "key"].iter().filter(|_| reads != Reads::WhatChanged) {
         assert_eq!(found(kind), world.bad.get(kind).copied().unwrap_or(0), "{kind}: {:#?} {:?}", report.bad, world.bad);
     }
+    assert_eq!(found("conflict"), world.conflicts, "{:#?}", report.bad);
     assert_eq!(found("gap"), interpreter.gaps(world), "gaps: {:#?}", report.bad);
     assert_eq!(found("fold") > 0, world.failed.is_some(), "{:?}: {:#?}", world.failed, report.bad);
     for kind in report.bad.by_kind.keys() {
-        assert!(["upcast", "contract", "key", "gap", "fold"].contains(&kind.as_str()), "{:#?}", report.bad);
+        assert!(["upcast", "contract", "key", "conflict", "gap", "fold"].contains(&kind.as_str()), "{:#?}", report.bad);
     }
     let bad = !interpreter.spec.skips_bad && !world.bad.is_empty();
-    let refused = bad || interpreter.gaps(world) > 0 || world.failed.is_some();
+    let refused = bad || world.conflicts > 0 || interpreter.gaps(world) > 0 || world.failed.is_some();
     assert_eq!(result.is_err(), refused, "{result:?} {:#?}", report.bad);
     for source in &report.sources {
         assert_eq!(source.records, source.decoded + source.empty + source.bad);
