@@ -281,5 +281,16 @@ then = { order = [
 fn check_warns_about_a_new_type_that_nobody_handles() {
     let project = Project::new(&PROJECT.replace("type = \"Note\", set", "type = \"Nte\", set"));
     let said = project.foldline(&["check"]).exits(0).stderr;
+    assert!(!said.contains("no contract of"), "{said}");
     assert!(said.contains("nobody handles events of the type `Nte`") && said.contains("did you mean `Note`?"), "{said}");
+}
+
+#[test]
+fn check_warns_about_a_field_that_is_one_letter_away_from_the_contracts() {
+    let project = Project::new(&PROJECT.replace("set  = { customer =", "set  = { custmer ="));
+    let said = project.foldline(&["check"]).exits(0).stderr;
+    assert!(
+        said.contains("no contract of [event.Placed] names the field `custmer`") && said.contains("did you mean `customer`?"),
+        "{said}"
+    );
 }

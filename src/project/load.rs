@@ -114,6 +114,7 @@ impl Loader {
         let schedules = read_schedules(table, &known, found);
         warnings::overlapping_streams(&defs, &mut self.warnings);
         warnings::misspelt_types(&defs, &contracts, &mut self.warnings);
+        warnings::misspelt_fields(&upcasts, &contracts, &mut self.warnings);
         warnings::unhandled_upcasts(&upcasts, &defs, &event_tables, &mut self.warnings);
 
         let mut aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &upcasts, &sources)).collect();

@@ -22,7 +22,16 @@ struct Written {
     pattern: TypePattern,
     /// New types, each with its place.
     types: Vec<(String, Place)>,
+    sets: Vec<SetField>,
     canon: String,
+}
+
+/// A field of the payload itself that an upcaster sets.
+pub(crate) struct SetField {
+    pub name: String,
+    pub place: Place,
+    /// The types that the payload may have then.
+    pub types: Vec<String>,
 }
 
 impl Upcasts {
@@ -40,6 +49,20 @@ impl Upcasts {
     /// The types that upcasters give to events, each with its first place.
     pub fn new_types(&self) -> impl Iterator<Item = &(String, Place)> {
         self.written.iter().flat_map(|written| &written.types)
+    }
+
+    /// The fields that upcasters set.
+    pub fn set_fields(&self) -> impl Iterator<Item = &SetField> {
+        self.written.iter().flat_map(|written| &written.sets)
+    }
+
+    /// Whether an expression of some upcaster reads the field.
+    pub fn reads(&self, field: &str) -> bool {
+        let changes = self.compiled.iter().flat_map(|upcast| {
+            let parts = if let UpcastOutcome::Into(parts) = &upcast.outcome { parts.as_slice() } else { &[] };
+            std::iter::once(&upcast.change).chain(parts.iter().map(|part| &part.change))
+        });
+        changes.flat_map(|change| &change.data).any(|path| path.first().is_some_and(|first| first == field))
     }
 
     /// Whether an upcaster takes events of this type.
@@ -140,10 +163,24 @@ fn read(place: &Place, table: &Table, files: &Files, found: &mut Vec<Diagnostic>
     if found.len() > errors {
         return None;
     }
-    let written = Written { pattern: pattern.clone(), types, canon: canon(table, &pattern) };
+    let own = || pattern.named().map(str::to_string).collect::<Vec<_>>();
+    let new = || types.iter().map(|(event_type, _)| event_type.clone()).collect::<Vec<_>>();
+    let mut sets = set_fields(table, if types.is_empty() { own() } else { new() });
+    for (_, part) in table.tables("into") {
+        sets.extend(set_fields(part, part.text("type").map(|text| text.value.clone()).into_iter().collect()));
+    }
+    let written = Written { pattern: pattern.clone(), types, sets, canon: canon(table, &pattern) };
     let label = format!("the upcaster at {}", files.line_of(place));
     let change = PayloadChange { data: names.data, meta: names.meta, set, drop };
     Some((Upcast { label, types: pattern, when, change, outcome }, written))
+}
+
+fn set_fields(table: &Table, types: Vec<String>) -> Vec<SetField> {
+    let named = table.entries_of("set").iter().filter_map(|entry| match split_path(&entry.key)?.as_slice() {
+        [name] => Some(SetField { name: name.clone(), place: entry.key_place.clone(), types: types.clone() }),
+        _ => None,
+    });
+    named.collect()
 }
 
 fn read_type(table: &Table, place: &Place, found: &mut Vec<Diagnostic>) -> Option<TypePattern> {

@@ -67,6 +67,25 @@ pub(crate) fn unhandled_upcasts(
     }
 }
 
+/// A field that an upcaster sets, no contract names and no other upcaster reads is lost; one letter away from a field
+/// of the contract it is a mistake.
+pub(crate) fn misspelt_fields(upcasts: &Upcasts, contracts: &Contracts, warnings: &mut Vec<Diagnostic>) {
+    for set in upcasts.set_fields() {
+        let fields: Vec<_> = set.types.iter().flat_map(|event_type| contracts.fields(event_type)).collect();
+        if fields.iter().any(|field| field.name == set.name) || upcasts.reads(&set.name) {
+            continue;
+        }
+        if let Some(near) = nearest(&set.name, fields.iter().map(|field| field.name.as_str())) {
+            let types: Vec<String> = set.types.iter().map(|event_type| format!("[event.{}]", toml_key(event_type))).collect();
+            warnings.push(
+                Diagnostic::new(format!("no contract of {} names the field `{}`", types.join(", "), set.name), &set.place)
+                    .label(format!("did you mean `{near}`?"))
+                    .help("names of payload fields are case-sensitive; a field that no contract names is ignored"),
+            );
+        }
+    }
+}
+
 fn same_streams(a: &StreamPattern, b: &StreamPattern) -> bool {
     let literals = |pattern: &StreamPattern| -> Vec<String> { pattern.placeholders.iter().map(|(_, literal)| literal.clone()).collect() };
     a.prefix == b.prefix && literals(a) == literals(b)
