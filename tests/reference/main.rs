@@ -182,7 +182,8 @@ fn compare_run(
         quiet: true,
         now: "2026-01-01T00:00:00Z".into(),
     };
-    let (report, result) = run(project, &options, &Stop::default());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().unwrap();
+    let (report, result) = pool.install(|| run(project, &options, &Stop::default()));
     let found = |kind: &str| report.bad.by_kind.get(kind).copied().unwrap_or(0);
     for kind in ["upcast", "contract", "key"].iter().filter(|_| reads != Reads::WhatChanged) {
         assert_eq!(found(kind), world.bad.get(kind).copied().unwrap_or(0), "{kind}: {:#?} {:?}", report.bad, world.bad);
