@@ -96,6 +96,8 @@ pub struct Generator {
     pub skips: bool,
     pub versioned: bool,
     pub replica: bool,
+    /// Its key has two columns.
+    pub two_keys: bool,
     /// By type, `*` first: indexes into FIELDS.
     contracts: Vec<(&'static str, Vec<usize>)>,
 }
@@ -103,7 +105,8 @@ pub struct Generator {
 pub fn case(seed: u64) -> Case {
     let mut random = Random(seed);
     let (skips, versioned, replica) = (random.percent(50), random.percent(80), random.percent(40));
-    let mut generator = Generator { random, skips, versioned, replica, contracts: Vec::new() };
+    let two_keys = random.percent(40);
+    let mut generator = Generator { random, skips, versioned, replica, two_keys, contracts: Vec::new() };
     let project = generator.project();
     let changes = [
         (" + 1", " + 2"),
@@ -150,9 +153,11 @@ impl Generator {
             }
         }
         if self.replica {
-            out.push_str(
-                "[event.\"cust.*\"]\nid = \"INTEGER KEY\"\nname = \"VARCHAR\"\nlevel = \"INTEGER DEFAULT 2\"\nnotes = \"VARCHAR[]\"\n",
-            );
+            let name = if self.skips && self.random.percent(30) { "VARCHAR NOT NULL" } else { "VARCHAR" };
+            let level = if self.two_keys { "INTEGER KEY" } else { "INTEGER DEFAULT 2" };
+            out.push_str(&format!(
+                "[event.\"cust.*\"]\nid = \"INTEGER KEY\"\nname = \"{name}\"\nlevel = \"{level}\"\nnotes = \"VARCHAR[]\"\n"
+            ));
             out.push_str("[aggregate.cust]\nreplica_of = \"cust\"\n");
         }
         for _ in 0..self.random.below(4) {

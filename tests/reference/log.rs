@@ -95,7 +95,11 @@ impl Generator {
                 1 => json!("__debezium_unavailable_value"),
                 _ => value,
             };
-            if what != "delete" && what != "truncate" && self.random.percent(if whole { 85 } else { 60 }) {
+            let is_key = self.two_keys && name == "level";
+            // a key that is missing is bad: seldom, and only where bad records are passed over
+            if is_key && !(self.skips && self.random.percent(10)) {
+                data.insert(name.into(), json!(self.random.below(2)));
+            } else if what != "delete" && what != "truncate" && self.random.percent(if whole { 85 } else { 60 }) {
                 data.insert(name.into(), value);
             }
         }
@@ -103,7 +107,9 @@ impl Generator {
         let mut metadata = Map::new();
         if bare || (what == "update" && self.random.percent(50)) {
             let old = if what == "update" && self.random.percent(50) { self.random.below(5) } else { id };
-            metadata.insert("before".into(), json!({ "id": old }));
+            let with_level = self.two_keys && self.random.percent(60);
+            let before = if with_level { json!({ "id": old, "level": self.random.below(2) }) } else { json!({ "id": old }) };
+            metadata.insert("before".into(), before);
         }
         record.insert("metadata".into(), Json::Object(metadata));
     }
