@@ -69,6 +69,7 @@ fn rows_are_written_changed_and_removed_by_their_key() {
             // what is absent stays, null is NULL, a mark stays
             change("update", r#"{"id":1,"name":"A"}"#, "null"),
             change("update", r#"{"id":4,"name":"__debezium_unavailable_value","email":null,"visits":null}"#, "null"),
+            change("update", r#"{"id":1,"name":"A","_tags":["__debezium_unavailable_value"]}"#, "null"),
             // deleted by what is there of the key
             change("delete", "null", r#"{"id":2}"#),
             change("delete", r#"{"id":3}"#, "null"),
@@ -78,7 +79,7 @@ fn rows_are_written_changed_and_removed_by_their_key() {
             // and anew
             change("insert", r#"{"id":3,"name":"cc"}"#, "null"),
         ],
-        "(1, 'A', 'a@x', 3, ['p'], 2), (3, 'cc', NULL, 0, NULL, 1), (4, 'd', NULL, 0, NULL, 2), (5, 'e', NULL, 0, NULL, 1), (9, 'z', NULL, 0, NULL, 1)",
+        "(1, 'A', 'a@x', 3, ['p'], 3), (3, 'cc', NULL, 0, NULL, 1), (4, 'd', NULL, 0, NULL, 2), (5, 'e', NULL, 0, NULL, 1), (9, 'z', NULL, 0, NULL, 1)",
     );
 }
 

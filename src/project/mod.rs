@@ -288,11 +288,16 @@ pub enum FieldRole {
     Presence { partial: bool },
 }
 
+/// What Debezium writes for a large value that did not change: as text, as bytes in base64, as an array.
+const UNAVAILABLE: [&str; 3] =
+    ["\"__debezium_unavailable_value\"", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"", "[\"__debezium_unavailable_value\"]"];
+
 impl FieldRole {
-    /// Whether a column's JSON (empty: missing) stands for a value, null included. Debezium writes a mark for a large
-    /// value that did not change; `partial`: a missing column did not change either.
+    /// Whether a column's JSON (empty: missing) stands for a value, null included. `partial`: a missing column did not
+    /// change, as one that Debezium marks.
     pub fn has_value(json: &str, partial: bool) -> bool {
-        !(partial && json.is_empty()) && json != "\"__debezium_unavailable_value\""
+        let unchanged = (partial && json.is_empty()) || UNAVAILABLE.contains(&json);
+        !unchanged
     }
 }
 
