@@ -177,3 +177,58 @@ fn a_missing_project_file_says_how_to_get_one() {
     insta::assert_snapshot!(errors[0].render(false));
     assert_eq!(errors[0].kind.exit_code(), 78);
 }
+
+/// The shop with an upcaster.
+fn upcast(text: &str) -> String {
+    errors(&format!("{SHOP}[[upcast]]\n{text}\n"))
+}
+
+#[test]
+fn keys_of_an_upcaster_that_exclude_each_other_are_shown_together() {
+    let both = upcast("type = \"OrderPlaced\"\nas = \"ItemAdded\"\ninto = [{ type = \"ItemAdded\" }]");
+    let discarded = upcast("type = \"OrderPlaced\"\ndiscard = true\nset = { a = \"1\" }");
+    let dropped = upcast("type = \"OrderPlaced\"\ndrop = [\"a\"]\nset = { a = \"1\" }");
+    let within = upcast("type = \"OrderPlaced\"\nset = { a = \"1\", \"a.b\" = \"2\" }");
+    let table = upcast("type = \"OrderPlaced\"\nset.address.city = \"1\"");
+    insta::assert_snapshot!([both, discarded, dropped, within, table].join("\n"));
+}
+
+#[test]
+fn an_upcaster_without_a_type_or_a_deed_says_what_it_needs() {
+    let nothing = upcast("type = \"OrderPlaced\"\nwhen = \"true\"");
+    let no_type = upcast("set = { a = \"1\" }");
+    let pattern = upcast("type = \"OrderPlaced\"\nas = \"Order*\"");
+    let empty = upcast("type = \"OrderPlaced\"\ninto = []");
+    let untyped = upcast("type = \"OrderPlaced\"\ninto = [{ set = { a = \"1\" } }]");
+    let unknown = upcast("type = \"OrderPlaced\"\nsett = { a = \"1\" }");
+    insta::assert_snapshot!([nothing, no_type, pattern, empty, untyped, unknown].join("\n"));
+}
+
+#[test]
+fn an_upcasters_expressions_know_the_payload_only() {
+    insta::assert_snapshot!(upcast(
+        "type = \"OrderPlaced\"\nwhen = \"meta.v\"\nset = { a = \"cust\", b = \"old.status\", c = \"data\", d = \"event.tpye\", \"e..f\" = \"1\", g = \"data.x + 1\" }"
+    ));
+}
+
+#[test]
+fn a_replica_says_what_its_contract_lacks() {
+    let replica = |more: &str| errors(&format!("{SHOP}[aggregate.customer]\nreplica_of = \"customers\"\n{more}"));
+    let no_contract = replica("");
+    let no_key = replica("[event.\"customers.*\"]\nid = \"BIGINT NOT NULL\"\nname = \"VARCHAR\"\n");
+    let nested = replica("[event.\"customers.*\"]\nid = \"BIGINT[] KEY\"\n");
+    let rules = replica("state.x = \"INTEGER\"\nkey = { id = \"data.id\" }\n[event.\"customers.*\"]\nid = \"BIGINT KEY\"\n");
+    insta::assert_snapshot!([no_contract, no_key, nested, rules].join("\n"));
+}
+
+#[test]
+fn before_and_after_find_no_rows() {
+    let text = "[[aggregate.order.before]]\nkey = { order_id = \"'1'\" }\nset.total = \"0\"\n[[aggregate.order.after]]\nall = true\nset.total = \"0\"\n";
+    insta::assert_snapshot!(errors(&format!("{SHOP}{text}")));
+}
+
+#[test]
+fn a_list_of_the_row_cannot_find_the_row() {
+    let text = "[aggregate.o]\nkey = { k = \"data.sku\" }\n[aggregate.o.state]\nskus = \"VARCHAR[]\"\n[aggregate.o.on.ItemAdded]\neach = \"skus\"\nkey = { k = \"each\" }\nset.skus = \"[each]\"\n";
+    insta::assert_snapshot!(errors(&format!("{SHOP}{text}")));
+}

@@ -86,6 +86,8 @@ pub struct Application<'a> {
     pub rows_out: &'a mut [RowsOut],
     pub scratch: &'a mut Scratch,
     pub touches: &'a Touches,
+    /// The touches of the same event in this partition.
+    pub siblings: &'a [Touch],
     pub view: &'a EventView<'a>,
 }
 
@@ -98,6 +100,10 @@ impl Application<'_> {
             let rows: Vec<usize> = self.table.rows().collect();
             for row in rows {
                 let key = self.table.key(row).to_vec();
+                // found by its key too: that touch has these steps as well
+                if self.siblings.iter().any(|touch| !touch.all && touches.key(touch) == key) {
+                    continue;
+                }
                 let hash = xxhash_rust::xxh3::xxh3_64(&key);
                 self.row(Some(row), hash, &key, steps)?;
             }
@@ -120,14 +126,19 @@ impl Application<'_> {
         let plan = self.plan;
         let mut applied = false;
         for rule in &plan.before {
-            applied |= self.rule(rule, &mut row, (hash, key), None, false)?;
+            applied |= self.rules(rule, &mut row, (hash, key))?;
         }
         for step in steps {
             let element = (step.element != NO_ELEMENT).then(|| &self.touches.elements[step.element as usize]);
-            applied |= self.rule(&plan.on[step.rule as usize], &mut row, (hash, key), element, true)?;
+            let rule = &plan.on[step.rule as usize];
+            applied |= match rule.each {
+                _ if rule.all && row.is_none() => false,
+                Some(_) if element.is_none() => self.rules(rule, &mut row, (hash, key))?,
+                _ => self.rule(rule, &mut row, (hash, key), element, true)?,
+            };
         }
         for rule in &plan.after {
-            applied |= self.rule(rule, &mut row, (hash, key), None, false)?;
+            applied |= self.rules(rule, &mut row, (hash, key))?;
         }
         if let (true, Some(row)) = (applied, row) {
             let (events, event) = (self.view.events, self.view.event);
@@ -147,6 +158,19 @@ impl Application<'_> {
 
     fn env<'e>(&'e self, row: Option<usize>, key: &'e [u8], element: Option<&'e Value>) -> RowEnv<'e> {
         RowEnv { table: self.table, row, key, old: &self.scratch.old, view: self.view, element }
+    }
+
+    /// Runs one rule, once per element where it has an `each`, which then may read the row.
+    fn rules(&mut self, rule: &Rule, row: &mut Option<usize>, place: (u64, &[u8])) -> Result<bool, String> {
+        let Some(each) = &rule.each else { return self.rule(rule, row, place, None, false) };
+        let env = self.env(*row, place.1, None);
+        let list = each.eval(&env).map_err(|e| format!("{}: `each`: {}", rule.label, e.0))?;
+        let Value::List(list) = list else { return Ok(false) };
+        let mut applied = false;
+        for element in list.iter() {
+            applied |= self.rule(rule, row, place, Some(element), false)?;
+        }
+        Ok(applied)
     }
 
     /// Runs one rule; true if it applied.

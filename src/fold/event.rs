@@ -19,19 +19,10 @@ pub struct EventView<'a> {
 impl EventView<'_> {
     /// The value of a variable of the event; NULL for those of the row.
     pub fn value(&self, var: Var) -> Value {
-        let int = |v: Option<i64>| v.map_or(Value::Null, |v| Value::Int(v as i128));
         match var {
             Var::Data(i) => self.block.data[i].get(self.row),
             Var::Meta(i) => self.block.meta[i].get(self.row),
-            Var::Event(EventField::Stream) => Value::text(self.events.stream.get(self.event)),
-            Var::Event(EventField::Type) => Value::text(self.events.event_type.get(self.event)),
-            Var::Event(EventField::Version) => int(self.events.version[self.event]),
-            Var::Event(EventField::Position) => int(self.events.position[self.event]),
-            Var::Event(EventField::Time) => self.events.time[self.event].map_or(Value::Null, Value::Timestamp),
-            Var::Event(EventField::Id) => match self.events.id.get(self.event) {
-                "" => Value::Null,
-                id => Value::text(id),
-            },
+            Var::Event(field) => self.events.value(field, self.event),
             Var::State(_) | Var::Key(_) | Var::Old(_) | Var::Each => Value::Null,
         }
     }

@@ -5,6 +5,7 @@
 //! ```
 
 pub mod apply;
+pub mod carry;
 pub mod event;
 pub mod key;
 pub mod partition;

@@ -64,7 +64,7 @@ impl Partition {
                 self.release(aggregate, index, partition, release);
             }
             if verdicts.passes(touch.event as usize) {
-                self.touch(aggregate, index, routed, touch);
+                self.touch(aggregate, index, partition, routed, touch);
             }
         }
         for release in releases {
@@ -75,11 +75,12 @@ impl Partition {
     fn release(&mut self, aggregate: &Aggregate, index: usize, partition: usize, release: &Release<Arc<Routed>>) {
         let Some(touches) = &release.batch.touches[index] else { return };
         for touch in touches.of_event(partition, release.event) {
-            self.touch(aggregate, index, &release.batch, touch);
+            self.touch(aggregate, index, partition, &release.batch, touch);
         }
     }
 
-    fn touch(&mut self, aggregate: &Aggregate, index: usize, routed: &Arc<Routed>, touch: &Touch) {
+    /// Applies one touch.
+    pub(super) fn touch(&mut self, aggregate: &Aggregate, index: usize, partition: usize, routed: &Arc<Routed>, touch: &Touch) {
         let Some(touches) = &routed.touches[index] else { return };
         let events = &routed.batch.events;
         let event = touch.event as usize;
@@ -100,6 +101,7 @@ impl Partition {
             rows_out: &mut self.rows,
             scratch: &mut self.scratch,
             touches,
+            siblings: if touch.all { touches.of_event(partition, touch.event) } else { &[] },
             view: &view,
         };
         if let Err(reason) = application.apply(touch) {

@@ -50,6 +50,16 @@ pub struct Touches {
     keys: Vec<u8>,
     steps: Vec<Step>,
     pub elements: Vec<Value>,
+    /// Rows that go on under another key, by event.
+    pub carries: Vec<Carry>,
+}
+
+/// Before the rules of this event, the values of the row `from` are copied to the row `to`; both by hash and key.
+#[derive(Debug, Clone)]
+pub struct Carry {
+    pub event: u32,
+    pub from: (u64, Vec<u8>),
+    pub to: (u64, Vec<u8>),
 }
 
 impl Touches {
@@ -63,6 +73,15 @@ impl Touches {
         let start = part.partition_point(|t| t.event < event);
         let end = part.partition_point(|t| t.event <= event);
         &part[start..end]
+    }
+
+    /// Events and the partitions of their touches, in the order of the log, each pair once.
+    pub fn by_event(&self) -> Vec<(u32, usize)> {
+        let all = self.parts.iter().enumerate().flat_map(|(partition, part)| part.iter().map(move |touch| (touch.event, partition)));
+        let mut pairs: Vec<(u32, usize)> = all.collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
     }
 
     pub fn key(&self, touch: &Touch) -> &[u8] {
@@ -79,7 +98,7 @@ pub struct Routed {
     pub batch: Batch,
     /// Per block of the batch: `TypePlan::computed` over its columns.
     pub computed: Vec<Vec<Computed>>,
-    /// Events by partition of their stream, in log order.
+    /// Events by partition of their stream, in log order; of a record that became several events the first one.
     pub by_stream: Vec<Vec<u32>>,
     /// One per aggregate of the project; `None` where the batch does not concern it.
     pub touches: Vec<Option<Touches>>,
@@ -107,27 +126,29 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
     let computed = compute(&batch);
     let mut by_stream = vec![Vec::new(); PARTITIONS];
     for (event, hash) in batch.events.stream_hash.iter().enumerate() {
-        by_stream[partition_of(*hash)].push(event as u32);
+        if !batch.events.is_follower(event) {
+            by_stream[partition_of(*hash)].push(event as u32);
+        }
     }
     let mut touches: Vec<Option<Touches>> = (0..project.aggregates.len()).map(|_| None).collect();
     let mut taken = vec![false; batch.events.len()];
     let mut router = Router::default();
-    for (event, taken) in taken.iter_mut().enumerate() {
+    for event in 0..batch.events.len() {
         let Route::Block { block, row } = batch.events.route[event] else { continue };
         let plan = batch.blocks[block as usize].plan.clone();
-        *taken = plan.event_table.is_some();
+        taken[event] = plan.event_table.is_some();
         let mut failed = None;
         for aggregate_plan in &plan.aggregates {
             let index = aggregate_plan.aggregate;
             if !active[index] {
                 // counted as if it were folded: it was, by the run that consumed it
-                *taken |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
+                taken[event] |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
                 continue;
             }
             let view = EventView { events: &batch.events, block: &batch.blocks[block as usize], computed: &[], event, row: row as usize };
             let touches = touches[index].get_or_insert_with(Touches::new);
             match router.touch(&project.aggregates[index], aggregate_plan, &view, touches) {
-                Ok(concerned) => *taken |= concerned,
+                Ok(concerned) => taken[event] |= concerned,
                 Err(reason) => {
                     failed = Some(reason);
                     break;
@@ -135,11 +156,13 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
             }
         }
         if let Some(reason) = failed {
-            for touches in touches.iter_mut().flatten() {
-                touches.forget(event as u32);
+            // one record, one verdict: the other parts of a bad one are not folded either
+            let first = (0..=event).rev().find(|part| !batch.events.is_follower(*part)).unwrap_or(event);
+            for part in (first..first + batch.events.parts(first)).rev() {
+                touches.iter_mut().flatten().for_each(|touches| touches.forget(part as u32));
+                taken[part] = false;
+                batch.events.route[part] = Route::Bad;
             }
-            *taken = false;
-            batch.events.route[event] = Route::Bad;
             batch.bad.push(Bad { line: batch.events.line[event], kind: BadKind::Key, reason });
         }
     }
@@ -152,10 +175,13 @@ fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {
 
 impl Touches {
     fn new() -> Touches {
-        Touches { parts: vec![Vec::new(); PARTITIONS], keys: Vec::new(), steps: Vec::new(), elements: Vec::new() }
+        Touches { parts: vec![Vec::new(); PARTITIONS], keys: Vec::new(), steps: Vec::new(), elements: Vec::new(), carries: Vec::new() }
     }
 
     fn forget(&mut self, event: u32) {
+        while self.carries.last().is_some_and(|carry| carry.event == event) {
+            self.carries.pop();
+        }
         for part in &mut self.parts {
             while part.last().is_some_and(|t| t.event == event) {
                 part.pop();
@@ -195,7 +221,7 @@ impl Router {
             return Ok(false);
         }
         let concern = Concern { aggregate, plan, view, placeholders: &placeholders };
-        if plan.on.iter().all(|rule| rule.each.is_none() && rule.key.is_none() && !rule.all) {
+        if plan.on.iter().all(|rule| (rule.each.is_none() || rule.each_needs_row) && rule.key.is_none() && !rule.all) {
             self.own_row(&concern, touches)?;
         } else {
             self.any_rows(&concern, touches)?;
@@ -230,7 +256,7 @@ impl Router {
         let view = concern.view;
         for (number, rule) in concern.plan.on.iter().enumerate() {
             let rule_number = number as u16;
-            let Some(each) = &rule.each else {
+            let Some(each) = rule.each.as_ref().filter(|_| !rule.each_needs_row) else {
                 self.step(concern, rule, None, Step { rule: rule_number, element: NO_ELEMENT })?;
                 continue;
             };
@@ -242,20 +268,31 @@ impl Router {
                 touches.elements.push(element.clone());
             }
         }
-        if self.found.is_empty() {
-            if concern.plan.has_key && !(concern.plan.before.is_empty() && concern.plan.after.is_empty()) {
-                let mut key = Vec::new();
-                self.own_key(concern, &mut key)?;
-                push(concern, touches, &key, false, &[]);
-            }
-            return Ok(());
+        if let ([(from, ..), (to, ..)], false) = (self.found.as_slice(), concern.plan.carries.is_empty())
+            && concern.plan.carries.iter().any(|field| view.value(Var::Data(*field)).as_bool() == Some(false))
+        {
+            let hashed = |key: &Vec<u8>| (xxh3_64(key), key.clone());
+            touches.carries.push(Carry { event: view.event as u32, from: hashed(from), to: hashed(to) });
         }
-        let mut groups: IndexMap<(Vec<u8>, bool), Vec<Step>, foldhash::fast::FixedState> = IndexMap::default();
+        let mut rows: IndexMap<Vec<u8>, Vec<Step>, foldhash::fast::FixedState> = IndexMap::default();
+        let mut of_all: Vec<Step> = Vec::new();
         for (key, all, step) in self.found.drain(..) {
-            groups.entry((key, all)).or_default().push(step);
+            if all { of_all.push(step) } else { rows.entry(key).or_default().push(step) }
         }
-        for ((key, all), steps) in &groups {
-            push(concern, touches, key, *all, steps);
+        // as in `own_row`, the aggregate's own row is concerned where a rule is for it
+        if concern.plan.has_key && !(concern.plan.before.is_empty() && concern.plan.after.is_empty()) {
+            let mut key = Vec::new();
+            self.own_key(concern, &mut key)?;
+            rows.entry(key).or_default();
+        }
+        for (key, steps) in &mut rows {
+            // a row that is found by its key, and of which all are meant too, is one touch, its rules in order
+            steps.extend_from_slice(&of_all);
+            steps.sort_by_key(|step| (step.rule, step.element));
+            push(concern, touches, key, false, steps);
+        }
+        if !of_all.is_empty() {
+            push(concern, touches, &[], true, &of_all);
         }
         Ok(())
     }

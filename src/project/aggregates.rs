@@ -4,12 +4,12 @@ use crate::sql::{Type, Value};
 
 use super::contracts::{Contracts, read_columns};
 use super::diagnostics::{Diagnostic, Place, nearest};
-use super::fingerprint::{Canon, LANGUAGE};
 use super::key_check::toml_key;
 use super::keys;
 use super::patterns::{TypePattern, is_identifier};
+use super::replicas::{self, Replica};
 use super::toml_walk::{Entry, Table, Text};
-use super::{RowsTable, Source, StateColumn, StreamPattern};
+use super::{RowsTable, StateColumn, StreamPattern};
 
 /// Names of the sources in the file's order, also of those that are wrong in themselves.
 type SourceNames<'a> = [&'a str];
@@ -34,6 +34,7 @@ pub(crate) struct AggregateDef {
     pub before: Vec<RuleDef>,
     pub on: Vec<RuleDef>,
     pub after: Vec<RuleDef>,
+    pub replica: Option<Replica>,
 }
 
 #[derive(Debug, Clone)]
@@ -107,74 +108,6 @@ impl AggregateDef {
     pub fn spans_streams(&self) -> bool {
         self.stream.is_none() || self.rules().any(|rule| rule.key.is_some() || rule.all)
     }
-
-    /// Over everything that the state depends on.
-    pub fn fingerprint(&self, contracts: &Contracts, sources: &[Source]) -> String {
-        let mut canon = Canon::new("aggregate");
-        canon.add("language", LANGUAGE);
-        canon.add("name", &self.name);
-        for source in &self.sources {
-            canon.add("source", sources.get(*source).map_or("", |source| &source.fingerprint));
-        }
-        if let Some((pattern, _)) = &self.stream {
-            canon.add("stream", &pattern.text);
-        }
-        for key in &self.key {
-            canon.add("key", &key.name);
-            canon.sql("is", &key.text);
-        }
-        for column in &self.state {
-            canon.add("column", &column.name);
-            canon.add("type", &column.ty.to_string());
-            canon.add("default", &format!("{:?}", column.default));
-        }
-        for rows in &self.rows {
-            canon.add("rows", &rows.name);
-            for (name, ty) in &rows.columns {
-                canon.add(name, &ty.to_string());
-            }
-        }
-        for (kind, rules) in [("before", &self.before), ("on", &self.on), ("after", &self.after)] {
-            for rule in rules {
-                canon.add(kind, &rule.pattern.alternatives.join("|"));
-                rule.canon(&mut canon);
-            }
-        }
-        let patterns: Vec<&TypePattern> = self.on.iter().map(|rule| &rule.pattern).collect();
-        canon.add("contracts", &contracts.canon_matching(&patterns));
-        canon.finish()
-    }
-}
-
-impl RuleDef {
-    fn canon(&self, canon: &mut Canon) {
-        for (name, text) in [("when", &self.when), ("each", &self.each), ("fail", &self.fail)] {
-            if let Some(text) = text {
-                canon.sql(name, text);
-            }
-        }
-        for key in self.key.iter().flatten() {
-            canon.add("key", &key.name.to_lowercase());
-            canon.sql("is", &key.text);
-        }
-        canon.add("all", &self.all.to_string());
-        canon.add("delete", &self.delete.to_string());
-        let mut set: Vec<&(usize, Text)> = self.set.iter().collect();
-        set.sort_by_key(|(column, _)| *column);
-        for (column, text) in set {
-            canon.add("set", &column.to_string());
-            canon.sql("to", text);
-        }
-        for (rows, values) in &self.emit {
-            canon.add("emit", &rows.to_string());
-            let mut values: Vec<&(usize, Text)> = values.iter().collect();
-            values.sort_by_key(|(column, _)| *column);
-            for (column, text) in values {
-                canon.add("value", &column.to_string());
-                canon.sql("is", text);
-            }
-        }
-    }
 }
 
 /// Names of state and key columns that mean something else in expressions, or that every table has.
@@ -193,21 +126,14 @@ pub(crate) fn check_name(what: &str, name: &str, place: &Place, found: &mut Vec<
     }
 }
 
-pub(crate) fn read_all(root: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> Vec<AggregateDef> {
-    root.entries_of("aggregate").iter().filter_map(|entry| Some(read(entry, entry.node.as_table()?, sources, found))).collect()
+pub(crate) fn read_all(root: &Table, sources: &SourceNames<'_>, contracts: &Contracts, found: &mut Vec<Diagnostic>) -> Vec<AggregateDef> {
+    root.entries_of("aggregate").iter().filter_map(|entry| Some(read(entry, entry.node.as_table()?, sources, contracts, found))).collect()
 }
 
-fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> AggregateDef {
+fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, contracts: &Contracts, found: &mut Vec<Diagnostic>) -> AggregateDef {
     let errors = found.len();
     let name = entry.key.clone();
     check_name("an aggregate", &name, &entry.key_place, found);
-    if let Some(replica) = table.entry("replica_of") {
-        found.push(Diagnostic::not_built(
-            "`replica_of`",
-            &replica.key_place,
-            "write the aggregate's key, state and rules: `take = [\"…\"]` copies fields, `delete = true` removes the row",
-        ));
-    }
     let mut def = AggregateDef {
         sources: read_sources(&name, entry, table, sources, found),
         stream: None,
@@ -219,6 +145,7 @@ fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec
         before: Vec::new(),
         on: Vec::new(),
         after: Vec::new(),
+        replica: None,
         place: entry.key_place.clone(),
         broken: false,
         name,
@@ -229,9 +156,15 @@ fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec
             Err(diagnostic) => found.push(diagnostic),
         }
     }
-    read_key_columns(&mut def, table, found);
-    read_state(&mut def, table, found);
-    read_rules(&mut def, table, found);
+    if let Some(text) = table.text("replica_of") {
+        let placeholders = def.stream.iter().flat_map(|(pattern, _)| &pattern.placeholders);
+        def.key_columns = placeholders.map(|(name, _)| name.clone()).collect();
+        replicas::read(&mut def, table, text, contracts, found);
+    } else {
+        read_key_columns(&mut def, table, found);
+        read_state(&mut def, table, found);
+        read_rules(&mut def, table, found);
+    }
     def.broken = found.len() > errors || has_unknown_key(table);
     def
 }
@@ -461,7 +394,7 @@ fn read_rules(def: &mut AggregateDef, table: &Table, found: &mut Vec<Diagnostic>
             RuleKind::After => def.after.push(rule),
         }
     }
-    if def.on.is_empty() && table.get("replica_of").is_none() {
+    if def.on.is_empty() {
         found.push(
             Diagnostic::new(format!("the aggregate `{}` has no rule, so it would stay empty", def.name), &def.place)
                 .help(format!("say what an event does: [aggregate.{}.on.<Type>]", toml_key(&def.name))),
@@ -495,6 +428,16 @@ fn read_rule(def: &AggregateDef, rule: &RuleTable<'_>, found: &mut Vec<Diagnosti
     if delete {
         clash("delete", "set", found);
         clash("delete", "take", found);
+    }
+    if rule.kind != RuleKind::On {
+        for key in ["key", "all"] {
+            if let Some(entry) = table.entry(key) {
+                found.push(
+                    Diagnostic::new(format!("a rule of `{}` cannot have `{key}`", rule.label), &entry.key_place)
+                        .help("`before` and `after` run on each row that an event's rules concern; a rule that finds rows stands under `on`: [aggregate.<name>.on.\"*\"]"),
+                );
+            }
+        }
     }
     for other in ["set", "take", "emit", "delete"] {
         clash("fail", other, found);

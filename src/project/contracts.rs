@@ -26,6 +26,8 @@ pub(crate) struct ContractField {
     pub name: String,
     pub ty: Type,
     pub not_null: bool,
+    /// A column of the primary key, for `replica_of`.
+    pub key: bool,
     pub default: Option<Value>,
 }
 
@@ -38,16 +40,13 @@ impl Contracts {
             .filter_map(|entry| Some((entry, entry.node.as_table()?)))
             .map(|(entry, table)| {
                 let columns = read_columns(table, found);
-                for column in columns.iter().filter(|column| column.def.key) {
-                    let instead = "a key stands in the aggregate: `key = { … }` or the placeholders of `stream`";
-                    found.push(Diagnostic::not_built("`KEY` in a contract", &column.text.place, instead));
-                }
                 let fields = columns
                     .into_iter()
                     .map(|column| ContractField {
                         name: column.name,
                         ty: column.def.ty,
                         not_null: column.def.not_null,
+                        key: column.def.key,
                         default: column.def.default,
                     })
                     .collect();

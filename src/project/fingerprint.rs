@@ -1,8 +1,12 @@
 //! Fingerprints of definitions: over what they mean, not how they are written.
 
-use super::contracts::ContractField;
+use super::Source;
+use super::aggregates::{AggregateDef, RuleDef};
+use super::contracts::{ContractField, Contracts};
+use super::patterns::TypePattern;
 use super::sql_tokens::{Kind, tokens};
 use super::toml_walk::Text;
+use super::upcasts::Upcasts;
 
 /// Grows when the expression language changes the meaning of an expression that was valid before:
 /// every aggregate is then replayed.
@@ -34,11 +38,90 @@ impl Canon {
         self.add("type", &field.ty.to_string());
         self.add("not_null", if field.not_null { "true" } else { "false" });
         self.add("default", &format!("{:?}", field.default));
+        if field.key {
+            self.add("key", "true");
+        }
     }
 
     /// Hexadecimal.
     pub fn finish(self) -> String {
         self.0.finalize().to_hex().to_string()
+    }
+}
+
+impl AggregateDef {
+    /// Over everything that the state depends on.
+    pub fn fingerprint(&self, contracts: &Contracts, upcasts: &Upcasts, sources: &[Source]) -> String {
+        let mut canon = Canon::new("aggregate");
+        canon.add("language", LANGUAGE);
+        canon.add("name", &self.name);
+        for source in &self.sources {
+            canon.add("source", sources.get(*source).map_or("", |source| &source.fingerprint));
+        }
+        if let Some((pattern, _)) = &self.stream {
+            canon.add("stream", &pattern.text);
+        }
+        for key in &self.key {
+            canon.add("key", &key.name);
+            canon.sql("is", &key.text);
+        }
+        for column in &self.state {
+            canon.add("column", &column.name);
+            canon.add("type", &column.ty.to_string());
+            canon.add("default", &format!("{:?}", column.default));
+        }
+        for rows in &self.rows {
+            canon.add("rows", &rows.name);
+            for (name, ty) in &rows.columns {
+                canon.add(name, &ty.to_string());
+            }
+        }
+        for (kind, rules) in [("before", &self.before), ("on", &self.on), ("after", &self.after)] {
+            for rule in rules {
+                canon.add(kind, &rule.pattern.alternatives.join("|"));
+                rule.canon(&mut canon);
+            }
+        }
+        let patterns: Vec<&TypePattern> = self.on.iter().map(|rule| &rule.pattern).collect();
+        if let Some(replica) = &self.replica {
+            canon.add("replica_of", &replica.table);
+        }
+        canon.add("contracts", &contracts.canon_matching(&patterns));
+        if let Some(reaching) = upcasts.canon_reaching(&patterns) {
+            canon.add("upcasts", &reaching);
+        }
+        canon.finish()
+    }
+}
+
+impl RuleDef {
+    fn canon(&self, canon: &mut Canon) {
+        for (name, text) in [("when", &self.when), ("each", &self.each), ("fail", &self.fail)] {
+            if let Some(text) = text {
+                canon.sql(name, text);
+            }
+        }
+        for key in self.key.iter().flatten() {
+            canon.add("key", &key.name.to_lowercase());
+            canon.sql("is", &key.text);
+        }
+        canon.add("all", &self.all.to_string());
+        canon.add("delete", &self.delete.to_string());
+        let mut set: Vec<&(usize, Text)> = self.set.iter().collect();
+        set.sort_by_key(|(column, _)| *column);
+        for (column, text) in set {
+            canon.add("set", &column.to_string());
+            canon.sql("to", text);
+        }
+        for (rows, values) in &self.emit {
+            canon.add("emit", &rows.to_string());
+            let mut values: Vec<&(usize, Text)> = values.iter().collect();
+            values.sort_by_key(|(column, _)| *column);
+            for (column, text) in values {
+                canon.add("value", &column.to_string());
+                canon.sql("is", text);
+            }
+        }
     }
 }
 

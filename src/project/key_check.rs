@@ -186,6 +186,9 @@ impl Walk<'_> {
             (Shape::Column, _, NodeKind::Table(_)) if self.path.first().is_some_and(|first| first == "event") => {
                 diagnostic = diagnostic.help(format!("a type's name with a dot needs quotes: [event.{:?}]", self.path[1..].join(".")));
             }
+            (Shape::Expression, _, NodeKind::Table(_)) if self.path.first().is_some_and(|first| first == "upcast") => {
+                diagnostic = diagnostic.help(format!("a field inside of another one is one key, in quotes: \"{}.…\"", entry.key));
+            }
             (Shape::Texts, _, NodeKind::Text(text)) => diagnostic = diagnostic.label(format!("write [{:?}]", text.value)),
             (Shape::Map(_) | Shape::Table(_), _, NodeKind::Array(_)) => {
                 diagnostic = diagnostic.help("write the header with single brackets, and once")

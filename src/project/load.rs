@@ -10,12 +10,14 @@ use super::aggregates::{self, AggregateDef};
 use super::contracts::Contracts;
 use super::diagnostics::{Diagnostic, Files, Place};
 use super::fingerprint::{Canon, LANGUAGE};
+use super::patterns::TypePattern;
 use super::plan::{Definitions, Plans};
 use super::scope::TypeNames;
 use super::tests_and_schedules::{Known, read_schedules, read_tests};
 use super::toml_walk::{self, Table};
+use super::upcasts::Upcasts;
 use super::variables::Variables;
-use super::{Aggregate, EventTable, KeyColumn, Project, ReadModel, Source, key_check, read_models, rules, sources, warnings};
+use super::{Aggregate, EventTable, KeyColumn, OnBadRecord, Project, ReadModel, Source, key_check, read_models, rules, sources, warnings};
 
 /// Errors, and warnings, that are shown at most: each is a screen of its own.
 const SHOWN_MAX: usize = 100;
@@ -69,14 +71,7 @@ impl Loader {
     fn project(&mut self, table: &Table, file: &Path, root: &Path) -> Option<Project> {
         let found = &mut self.found;
         key_check::check(table, found);
-        let upcasts = table.tables("upcast");
-        if let (Some(entry), false) = (table.entry("upcast"), upcasts.is_empty()) {
-            found.push(Diagnostic::not_built(
-                "`[[upcast]]`",
-                &entry.key_place,
-                "tell the versions apart in the rules: `when = \"meta.schema_version::INTEGER = 1\"`",
-            ));
-        }
+        let upcasts = Upcasts::read(table, &self.files, found);
         let sources = sources::read_all(table, root, found);
         if table.get("source").is_none() {
             found.push(
@@ -86,10 +81,10 @@ impl Loader {
         }
         let contracts = Contracts::read(table, found);
         let source_names: Vec<&str> = table.entries_of("source").iter().map(|entry| entry.key.as_str()).collect();
-        let mut defs = aggregates::read_all(table, &source_names, found);
+        let mut defs = aggregates::read_all(table, &source_names, &contracts, found);
         read_models::check_names(table, found);
         let tables = read_models::read_tables(table, root, found);
-        let known_types = known_types(&contracts, &defs);
+        let known_types = known_types(&contracts, &upcasts, &defs);
         for def in defs.iter_mut().filter(|def| !def.broken && !contracts.broken) {
             infer_key_types(def, &contracts, &known_types, found);
         }
@@ -100,7 +95,7 @@ impl Loader {
             read_models::read_all(table, &context, &mut self.files, &mut self.warnings, found)
         };
         let ordered = read_models::order(written, found);
-        let event_tables = event_tables(ordered.iter().map(|written| &written.model), &contracts, &sources);
+        let event_tables = event_tables(ordered.iter().map(|written| &written.model), &contracts, &upcasts, &sources);
         let known = Known {
             aggregates: defs.iter().map(|def| (def.name.as_str(), columns_of(def))).collect(),
             read_models: table.entries_of("read_model").iter().map(|entry| entry.key.as_str()).collect(),
@@ -119,8 +114,12 @@ impl Loader {
         let schedules = read_schedules(table, &known, found);
         warnings::overlapping_streams(&defs, &mut self.warnings);
         warnings::misspelt_types(&defs, &contracts, &mut self.warnings);
+        warnings::misspelt_fields(&upcasts, &contracts, &mut self.warnings);
+        warnings::unhandled_upcasts(&upcasts, &defs, &event_tables, &mut self.warnings);
 
-        let aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &sources)).collect();
+        let mut aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &upcasts, &sources)).collect();
+        let mut event_tables = event_tables;
+        depend_on_what_is_skipped(&sources, &mut aggregates, &mut event_tables);
         let fingerprint_of = |kind: &str, name: &str| match kind {
             "aggregate" => {
                 aggregates.iter().find(|aggregate| aggregate.name == name).map_or(String::new(), |aggregate| aggregate.fingerprint.clone())
@@ -141,6 +140,7 @@ impl Loader {
             file: file.to_path_buf(),
             root: root.to_path_buf(),
             sources,
+            upcasts: upcasts.compiled,
             aggregates,
             event_tables,
             read_models,
@@ -160,7 +160,7 @@ pub(crate) struct KnownType {
     shown: String,
 }
 
-fn known_types(contracts: &Contracts, defs: &[AggregateDef]) -> Vec<KnownType> {
+fn known_types(contracts: &Contracts, upcasts: &Upcasts, defs: &[AggregateDef]) -> Vec<KnownType> {
     let mut out = Vec::new();
     let mut seen = HashSet::new();
     let mut add = |event_type: String, shown: &str| {
@@ -170,6 +170,9 @@ fn known_types(contracts: &Contracts, defs: &[AggregateDef]) -> Vec<KnownType> {
     };
     for name in contracts.named() {
         add(name.to_string(), name);
+    }
+    for (name, _) in upcasts.new_types() {
+        add(name.clone(), name);
     }
     let patterns: Vec<_> = defs.iter().flat_map(|def| &def.on).map(|rule| &rule.pattern).collect();
     for name in patterns.iter().flat_map(|pattern| pattern.named()) {
@@ -232,7 +235,12 @@ fn compile_known_types(definitions: &Definitions, known_types: &[KnownType], eve
     }
 }
 
-fn event_tables<'a>(models: impl Iterator<Item = &'a ReadModel>, contracts: &Contracts, sources: &[Source]) -> Vec<EventTable> {
+fn event_tables<'a>(
+    models: impl Iterator<Item = &'a ReadModel>,
+    contracts: &Contracts,
+    upcasts: &Upcasts,
+    sources: &[Source],
+) -> Vec<EventTable> {
     let mut out: Vec<EventTable> = Vec::new();
     for event_type in models.flat_map(|model| &model.reads.event_tables) {
         if out.iter().any(|table| table.event_type == *event_type) {
@@ -247,6 +255,9 @@ fn event_tables<'a>(models: impl Iterator<Item = &'a ReadModel>, contracts: &Con
         let mut canon = Canon::new("event_table");
         canon.add("language", LANGUAGE);
         canon.add("contract", &contracts.canon_of(event_type));
+        if let Some(reaching) = upcasts.canon_reaching(&[&TypePattern::exact(event_type)]) {
+            canon.add("upcasts", &reaching);
+        }
         for source in sources {
             canon.add("source", &source.fingerprint);
         }
@@ -255,11 +266,45 @@ fn event_tables<'a>(models: impl Iterator<Item = &'a ReadModel>, contracts: &Con
     out
 }
 
+/// Where bad records are passed over, what one definition refuses (a key that is NULL, a field against its contract) is
+/// lost for all: then each depends on every other one of the source, and a change of one replays all.
+fn depend_on_what_is_skipped(sources: &[Source], aggregates: &mut [Aggregate], event_tables: &mut [EventTable]) {
+    let refusing = |index: usize, aggregates: &[Aggregate], event_tables: &[EventTable]| {
+        let mut canon = Canon::new("refusing");
+        for aggregate in aggregates.iter().filter(|aggregate| aggregate.sources.contains(&index)) {
+            canon.add("aggregate", &aggregate.fingerprint);
+        }
+        for table in event_tables {
+            canon.add("event_table", &table.fingerprint);
+        }
+        canon.finish()
+    };
+    let skipping: Vec<(usize, String)> = (0..sources.len())
+        .filter(|index| sources[*index].on_bad_record == OnBadRecord::Skip)
+        .map(|index| (index, refusing(index, aggregates, event_tables)))
+        .collect();
+    let with = |fingerprint: &mut String, concerns: &dyn Fn(usize) -> bool| {
+        for (_, refusing) in skipping.iter().filter(|(index, _)| concerns(*index)) {
+            let mut canon = Canon::new("skipping");
+            canon.add("own", fingerprint);
+            canon.add("refusing", refusing);
+            *fingerprint = canon.finish();
+        }
+    };
+    for aggregate in aggregates {
+        let sources = aggregate.sources.clone();
+        with(&mut aggregate.fingerprint, &|index| sources.contains(&index));
+    }
+    for table in event_tables {
+        with(&mut table.fingerprint, &|_| true);
+    }
+}
+
 fn columns_of(def: &AggregateDef) -> Vec<String> {
     def.key_columns.iter().cloned().chain(def.state.iter().map(|column| column.name.clone())).collect()
 }
 
-fn finish_aggregate(def: &AggregateDef, contracts: &Contracts, sources: &[Source]) -> Aggregate {
+fn finish_aggregate(def: &AggregateDef, contracts: &Contracts, upcasts: &Upcasts, sources: &[Source]) -> Aggregate {
     let keys = def.key_columns.iter().enumerate().map(|(i, name)| KeyColumn { name: name.clone(), ty: def.key_type(i) }).collect();
     Aggregate {
         name: def.name.clone(),
@@ -269,6 +314,6 @@ fn finish_aggregate(def: &AggregateDef, contracts: &Contracts, sources: &[Source
         state: def.state.clone(),
         rows: def.rows.clone(),
         spans_streams: def.spans_streams(),
-        fingerprint: def.fingerprint(contracts, sources),
+        fingerprint: def.fingerprint(contracts, upcasts, sources),
     }
 }

@@ -12,6 +12,7 @@ mod load;
 mod patterns;
 pub mod plan;
 mod read_models;
+mod replicas;
 mod rules;
 pub mod schema;
 mod scope;
@@ -21,6 +22,7 @@ pub(crate) mod sql_tokens;
 mod targets;
 mod tests_and_schedules;
 mod toml_walk;
+mod upcasts;
 mod variables;
 mod warnings;
 
@@ -42,6 +44,8 @@ pub struct Project {
     /// The folder of the project file: relative paths are relative to it.
     pub root: PathBuf,
     pub sources: Vec<Source>,
+    /// In the file's order: each matching event passes through each.
+    pub upcasts: Vec<Upcast>,
     /// In the file's order.
     pub aggregates: Vec<Aggregate>,
     /// Event types whose event table some read model names: `events."<Type>"`.
@@ -139,6 +143,62 @@ pub enum Payload {
     Expr(Expr),
 }
 
+/// A rule that turns events of an old schema into today's (`[[upcast]]`).
+pub struct Upcast {
+    /// How messages name it: `the upcaster at foldline.toml:12`.
+    pub label: String,
+    types: patterns::TypePattern,
+    /// Over the slots of `change`; the upcaster is passed by unless it is true.
+    pub when: Option<Expr>,
+    pub change: PayloadChange,
+    pub outcome: UpcastOutcome,
+}
+
+impl Upcast {
+    /// Whether events of this type pass through it.
+    pub fn takes(&self, event_type: &str) -> bool {
+        self.types.matches(event_type)
+    }
+}
+
+/// What an upcaster makes of a payload: first all of `set`, which see the payload as it was before, then `drop`.
+pub struct PayloadChange {
+    /// `Var::Data(i)` is the field at `data[i]`, as text (`->>`).
+    pub data: Vec<Vec<String>>,
+    /// `Var::Meta(i)` is the metadata's field at `meta[i]`, as text.
+    pub meta: Vec<Vec<String>>,
+    pub set: Vec<FieldSet>,
+    pub drop: Vec<Vec<String>>,
+}
+
+/// A payload's field and its new value. Objects on the way to it are made where they are missing.
+pub struct FieldSet {
+    pub path: Vec<String>,
+    pub value: NewField,
+}
+
+pub enum NewField {
+    /// The field at `PayloadChange::data[i]`, as it stands.
+    Copy(usize),
+    /// As JSON by its type.
+    Value(Expr),
+}
+
+pub enum UpcastOutcome {
+    Keep,
+    As(String),
+    /// The event is filtered; its version counts.
+    Discard,
+    /// The upcaster's `set` comes first, then each part's own change on a copy, then the upcaster's `drop`.
+    Into(Vec<UpcastPart>),
+}
+
+/// One of the events that an old event becomes.
+pub struct UpcastPart {
+    pub event_type: String,
+    pub change: PayloadChange,
+}
+
 /// A fold: one row of typed state per key.
 pub struct Aggregate {
     pub name: String,
@@ -218,6 +278,31 @@ pub struct Field {
     pub default: Option<Value>,
     /// False: taken as text (`->>`), no contract is checked.
     pub declared: bool,
+    pub role: FieldRole,
+}
+
+/// What is taken of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldRole {
+    /// Its value, a missing one as a null one.
+    Plain,
+    /// Its value as a column of a row image; NULL, without a look at the contract, where [`FieldRole::has_value`] is false.
+    Column { partial: bool },
+    /// BOOLEAN: what [`FieldRole::has_value`] says.
+    Presence { partial: bool },
+}
+
+/// What Debezium writes for a large value that did not change: as text, as bytes in base64, as an array.
+const UNAVAILABLE: [&str; 3] =
+    ["\"__debezium_unavailable_value\"", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"", "[\"__debezium_unavailable_value\"]"];
+
+impl FieldRole {
+    /// Whether a column's JSON (empty: missing) stands for a value, null included. `partial`: a missing column did not
+    /// change, as one that Debezium marks.
+    pub fn has_value(json: &str, partial: bool) -> bool {
+        let unchanged = (partial && json.is_empty()) || UNAVAILABLE.contains(&json);
+        !unchanged
+    }
 }
 
 pub struct AggregatePlan {
@@ -226,13 +311,16 @@ pub struct AggregatePlan {
     /// The key columns behind the stream's placeholders (all of them where the aggregate has no stream).
     /// Empty where the key is the stream's alone, or where every rule has its own.
     pub key: Vec<Expr>,
-    /// False where the aggregate has no key of its own for this type (all rules must then have one).
+    /// False where the aggregate's own key finds no row for this type: all rules of `on` have one, or are for all rows.
     pub has_key: bool,
     pub before: Vec<Rule>,
     pub on: Vec<Rule>,
     pub after: Vec<Rule>,
     /// State columns that some expression reads as `old.`.
     pub old_columns: Vec<usize>,
+    /// For updates of a replica: the fields (`Var::Data`) that say which columns have a value. Where the first rule of
+    /// `on` deletes the row under its old key and a column has none, the second one's row starts as a copy of it.
+    pub carries: Vec<usize>,
 }
 
 pub struct Rule {
@@ -243,6 +331,8 @@ pub struct Rule {
     pub when_needs_row: bool,
     /// A list; the rule runs once per element.
     pub each: Option<Expr>,
+    /// `each` reads the row: it is a list of the row as it is when the rule's turn comes.
+    pub each_needs_row: bool,
     /// All key columns, where the rule finds its row by another expression.
     pub key: Option<Vec<Expr>>,
     /// The rule applies to every row of the aggregate.

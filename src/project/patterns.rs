@@ -18,12 +18,34 @@ impl TypePattern {
         TypePattern { alternatives: text.split('|').map(|part| part.trim().to_string()).collect() }
     }
 
+    /// The pattern of one type, whatever characters its name has.
+    pub fn exact(event_type: &str) -> TypePattern {
+        TypePattern { alternatives: vec![event_type.to_string()] }
+    }
+
     pub fn matches(&self, event_type: &str) -> bool {
         self.alternatives.iter().any(|alternative| wildcard_match(alternative, event_type))
     }
 
     pub fn has_wildcard(&self) -> bool {
         self.alternatives.iter().any(|alternative| alternative.contains('*'))
+    }
+
+    /// False where no type can match both (told from the literal beginnings and ends; errs on the side of true).
+    pub fn may_meet(&self, other: &TypePattern) -> bool {
+        fn ends(pattern: &str) -> (&str, &str) {
+            (pattern.split('*').next().unwrap_or(""), pattern.rsplit('*').next().unwrap_or(""))
+        }
+        self.alternatives.iter().any(|one| {
+            other.alternatives.iter().any(|other| match (one.contains('*'), other.contains('*')) {
+                (_, false) => wildcard_match(one, other),
+                (false, true) => wildcard_match(other, one),
+                (true, true) => {
+                    let ((a_begin, a_end), (b_begin, b_end)) = (ends(one), ends(other));
+                    (a_begin.starts_with(b_begin) || b_begin.starts_with(a_begin)) && (a_end.ends_with(b_end) || b_end.ends_with(a_end))
+                }
+            })
+        })
     }
 
     /// The types that it names.
@@ -192,6 +214,13 @@ mod tests {
         assert!(matches("A|B", "B") && !matches("A|B", "AB"));
         assert!(matches("customer.*", "customer.insert") && !matches("customer.*", "customers"));
         assert!(matches("*", "") && matches("a*b*c", "a-b-b-c") && !matches("a*b*c", "a-c"));
+    }
+
+    #[test]
+    fn patterns_meet_where_one_type_may_match_both() {
+        let meet = |a: &str, b: &str| TypePattern::parse(a).may_meet(&TypePattern::parse(b));
+        assert!(meet("A|B", "B") && meet("order.*", "order.placed") && meet("*", "x") && meet("a*", "*b") && meet("a.*", "a*"));
+        assert!(!meet("A", "B") && !meet("order.*", "customer.*") && !meet("*.insert", "*.update") && !meet("order.*", "orders"));
     }
 
     #[test]

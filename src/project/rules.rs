@@ -8,7 +8,7 @@ use super::aggregates::{AggregateDef, KeyDef, RuleDef};
 use super::diagnostics::{Diagnostic, Place};
 use super::scope::{HandlerScope, TypeNames, compile, condition};
 use super::toml_walk::Text;
-use super::{AggregatePlan, Emit, Rule, Set, Var};
+use super::{AggregatePlan, Emit, FieldRole, Rule, Set, Var};
 
 /// The type of a key column as one expression gives it, and where.
 pub(crate) struct KeyTypeFound {
@@ -35,17 +35,25 @@ pub(crate) fn compile_aggregate(
     let mut typed = Compiler { def, names, old_columns: &mut old_columns, found };
     let has_key = typed.needs_key(&on);
     let key = if has_key { typed.key(&def.key, def.stream_keys(), None) } else { Some(Vec::new()) };
-    let before = typed.rules(def.before.iter());
-    let on = typed.rules(on.into_iter());
-    let after = typed.rules(def.after.iter());
+    let before = typed.rules(def.before.iter(), false);
+    let on = typed.rules(on.into_iter(), true);
+    let after = typed.rules(def.after.iter(), false);
+    let on = on?;
+    // an update of a replica with a key of its own has two rules: one for the old key, one for the new
+    let partial = FieldRole::Presence { partial: true };
+    let carries = match (&def.replica, on.len()) {
+        (Some(_), 2) => names.fields.iter().enumerate().filter(|(_, field)| field.role == partial).map(|(i, _)| i).collect(),
+        _ => Vec::new(),
+    };
     Some(AggregatePlan {
         aggregate: index,
         key: key?,
         has_key,
         before: before?,
-        on: on?,
+        on,
         after: after?,
         old_columns: old_columns.into_iter().collect(),
+        carries,
     })
 }
 
@@ -63,7 +71,7 @@ pub(crate) fn key_types(def: &AggregateDef, event_type: &str, names: &mut TypeNa
     if typed.needs_key(&on) {
         typed.key_types(&def.key, def.stream_keys(), None, &mut out);
     }
-    for rule in def.before.iter().chain(on).chain(&def.after) {
+    for rule in on {
         let Some(key) = &rule.key else { continue };
         let each = rule.each.as_ref().and_then(|text| typed.each(text)).and_then(|expr| element(&expr.ty));
         typed.key_types(key, 0, each, &mut out);
@@ -81,7 +89,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     /// True where some rule finds its row by the aggregate's key.
     fn needs_key(&mut self, on: &[&RuleDef]) -> bool {
-        self.def.before.iter().chain(on.iter().copied()).chain(&self.def.after).any(RuleDef::needs_aggregate_key)
+        on.iter().any(|rule| rule.needs_aggregate_key())
     }
 
     fn expression(&mut self, text: &Text, sees_row: bool, each: Option<&Type>, wanted: Option<&Type>) -> Option<Expr> {
@@ -146,14 +154,15 @@ impl Compiler<'_> {
         }
     }
 
-    fn rules<'r>(&mut self, rules: impl Iterator<Item = &'r RuleDef>) -> Option<Vec<Rule>> {
+    /// `finds_rows`: false for `before` and `after`, which run on the rows that the others find.
+    fn rules<'r>(&mut self, rules: impl Iterator<Item = &'r RuleDef>, finds_rows: bool) -> Option<Vec<Rule>> {
         // All are compiled, so that the errors of all are seen.
-        let rules: Vec<Option<Rule>> = rules.map(|rule| self.rule(rule)).collect();
+        let rules: Vec<Option<Rule>> = rules.map(|rule| self.rule(rule, finds_rows)).collect();
         rules.into_iter().collect()
     }
 
-    fn rule(&mut self, rule: &RuleDef) -> Option<Rule> {
-        if rule.needs_aggregate_key() && !self.def.has_own_key() {
+    fn rule(&mut self, rule: &RuleDef, finds_rows: bool) -> Option<Rule> {
+        if finds_rows && rule.needs_aggregate_key() && !self.def.has_own_key() {
             self.found.push(
                 Diagnostic::new(
                     format!("the rule {} finds no row: neither it nor the aggregate `{}` has a key", rule.label, self.def.name),
@@ -167,10 +176,20 @@ impl Compiler<'_> {
             Some(text) => Some(self.each(text)?),
             None => None,
         };
+        let each_needs_row = each.as_ref().is_some_and(needs_row);
         let element = each.as_ref().and_then(|expr| element(&expr.ty));
         let element = element.as_ref();
         let when = rule.when.as_ref().map(|text| self.condition(text, element));
         let key = rule.key.as_ref().map(|key| self.key(key, 0, element));
+        if let (true, Some(Some(exprs)), Some(key)) = (each_needs_row, &key, &rule.key)
+            && let Some((_, key)) = exprs.iter().zip(key).find(|(expr, _)| expr.slots().contains(&Var::Each.slot()))
+        {
+            self.found.push(
+                Diagnostic::new("a key cannot read `each` here: the list is the row's, and the key is what finds the row", &key.text.place)
+                    .help("give `each` a list of the event: `data.`, `meta.`"),
+            );
+            return None;
+        }
         let fail = rule.fail.as_ref().map(|text| self.expression(text, true, element, Some(&Type::Varchar)));
         let set: Vec<Option<Set>> = rule
             .set
@@ -189,9 +208,10 @@ impl Compiler<'_> {
         let algebraic = rule.fail.is_none() && !rule.delete && emit.is_empty() && set.iter().all(|set| set.change.is_some());
         Some(Rule {
             label: rule.label.clone(),
-            when_needs_row: when.as_ref().is_some_and(needs_row),
+            when_needs_row: when.as_ref().is_some_and(|when| each_needs_row || needs_row(when)),
             when,
             each,
+            each_needs_row,
             key: optional(key)?,
             all: rule.all,
             fail: optional(fail)?,

@@ -11,7 +11,7 @@ use super::contracts::ContractField;
 use super::diagnostics::{Diagnostic, nearest};
 use super::key_check::toml_key;
 use super::toml_walk::Text;
-use super::{EventField, Field, Var};
+use super::{EventField, Field, FieldRole, Var};
 
 /// What the expressions over one concrete event type use, growing while they are compiled.
 pub(crate) struct TypeNames {
@@ -52,10 +52,22 @@ impl TypeNames {
     pub fn declared(&mut self, index: usize) -> usize {
         let field = &self.contract[index];
         let path = vec![field.name.clone()];
-        if let Some(found) = self.fields.iter().position(|other| other.declared && other.path == path) {
+        if let Some(found) = self.fields.iter().position(|other| other.declared && other.role == FieldRole::Plain && other.path == path) {
             return found;
         }
-        self.fields.push(Field { path, ty: field.ty.clone(), not_null: field.not_null, default: field.default.clone(), declared: true });
+        let (ty, default) = (field.ty.clone(), field.default.clone());
+        self.fields.push(Field { path, ty, not_null: field.not_null, default, declared: true, role: FieldRole::Plain });
+        self.fields.len() - 1
+    }
+
+    /// The slot of a column of a row image, or of whether it has a value.
+    fn column(&mut self, field: &ContractField, role: FieldRole) -> usize {
+        let path = vec![field.name.clone()];
+        if let Some(found) = self.fields.iter().position(|other| other.role == role && other.path == path) {
+            return found;
+        }
+        let ty = if matches!(role, FieldRole::Presence { .. }) { Type::Boolean } else { field.ty.clone() };
+        self.fields.push(Field { path, ty, not_null: field.not_null, default: field.default.clone(), declared: true, role });
         self.fields.len() - 1
     }
 
@@ -63,7 +75,8 @@ impl TypeNames {
         if let Some(found) = self.fields.iter().position(|other| !other.declared && other.path == path) {
             return found;
         }
-        self.fields.push(Field { path: path.to_vec(), ty: Type::Varchar, not_null: false, default: None, declared: false });
+        let (ty, role) = (Type::Varchar, FieldRole::Plain);
+        self.fields.push(Field { path: path.to_vec(), ty, not_null: false, default: None, declared: false, role });
         self.fields.len() - 1
     }
 
@@ -100,10 +113,16 @@ const EVENT_FIELDS: [(&str, EventField, Type); 6] = [
 impl Scope for HandlerScope<'_> {
     fn resolve(&mut self, path: &[String], cast: bool) -> Result<Resolved, NameError> {
         let Some(first) = path.first() else { return Err(error("a name is empty", None)) };
+        if let Some(replica) = &self.aggregate.replica
+            && let Some((field, role)) = replica.resolve(path)
+        {
+            let slot = self.names.column(&replica.fields[field], role);
+            return Ok(resolved(Var::Data(slot), self.names.fields[slot].ty.clone(), 2));
+        }
         match first.to_lowercase().as_str() {
             "data" => self.data(path, cast),
             "meta" => self.meta(path),
-            "event" => self.event(path),
+            "event" => event_field(path),
             "old" => self.old(path),
             "each" => self.each(),
             _ => self.column(path),
@@ -147,22 +166,6 @@ impl HandlerScope<'_> {
             ));
         }
         Ok(resolved(Var::Meta(self.names.metadata(&path[1..])), Type::Varchar, path.len()))
-    }
-
-    fn event(&mut self, path: &[String]) -> Result<Resolved, NameError> {
-        let all = "`event.` has stream, type, version, position, time and id";
-        let Some(name) = path.get(1) else { return Err(error("`event` is the whole envelope", Some(all.into()))) };
-        match EVENT_FIELDS.iter().find(|(field, ..)| field.eq_ignore_ascii_case(name)) {
-            Some((_, field, ty)) => Ok(resolved(Var::Event(*field), ty.clone(), 2)),
-            None => {
-                let near = nearest(name, EVENT_FIELDS.iter().map(|(field, ..)| *field));
-                let help = near.map_or_else(
-                    || format!("{all}; the payload is `data.`, the metadata `meta.`"),
-                    |near| format!("did you mean `event.{near}`?"),
-                );
-                Err(error(format!("the envelope has no `{name}`"), Some(help)))
-            }
-        }
     }
 
     fn old(&mut self, path: &[String]) -> Result<Resolved, NameError> {
@@ -227,11 +230,28 @@ impl HandlerScope<'_> {
     }
 }
 
-fn resolved(var: Var, ty: Type, parts_used: usize) -> Resolved {
+/// `event.stream` and the other parts of the envelope.
+pub(crate) fn event_field(path: &[String]) -> Result<Resolved, NameError> {
+    let all = "`event.` has stream, type, version, position, time and id";
+    let Some(name) = path.get(1) else { return Err(error("`event` is the whole envelope", Some(all.into()))) };
+    match EVENT_FIELDS.iter().find(|(field, ..)| field.eq_ignore_ascii_case(name)) {
+        Some((_, field, ty)) => Ok(resolved(Var::Event(*field), ty.clone(), 2)),
+        None => {
+            let near = nearest(name, EVENT_FIELDS.iter().map(|(field, ..)| *field));
+            let help = near.map_or_else(
+                || format!("{all}; the payload is `data.`, the metadata `meta.`"),
+                |near| format!("did you mean `event.{near}`?"),
+            );
+            Err(error(format!("the envelope has no `{name}`"), Some(help)))
+        }
+    }
+}
+
+pub(crate) fn resolved(var: Var, ty: Type, parts_used: usize) -> Resolved {
     Resolved { slot: var.slot(), ty, parts_used }
 }
 
-fn error(message: impl Into<String>, help: Option<String>) -> NameError {
+pub(crate) fn error(message: impl Into<String>, help: Option<String>) -> NameError {
     NameError { message: message.into(), help }
 }
 

@@ -220,7 +220,7 @@ fn read_payload(text: &Text, scope: &mut RecordScope, found: &mut Vec<Diagnostic
 }
 
 /// `a.b."c d"` as a path; `None` for everything that is more than a name.
-fn dotted(text: &str) -> Option<Vec<String>> {
+pub(crate) fn dotted(text: &str) -> Option<Vec<String>> {
     let mut path = Vec::new();
     let mut rest = text.trim();
     loop {

@@ -87,8 +87,10 @@ pub struct SourceReport {
     /// Bytes of those files as they lie on disk (compressed where they are).
     pub bytes_read: u64,
     pub records: u64,
-    /// Records that became an event.
+    /// Records that became an event, or several by an upcaster.
     pub decoded: u64,
+    /// The events that they became.
+    pub events: u64,
     /// Records that hold no event: an empty line, a tombstone.
     pub empty: u64,
     /// Records that could not become an event.
@@ -231,7 +233,7 @@ impl Report {
 
     /// Events decoded from all sources.
     pub fn events_total(&self) -> u64 {
-        self.sources.iter().map(|s| s.decoded).sum()
+        self.sources.iter().map(|s| s.events).sum()
     }
 
     /// Bytes read from all sources.

@@ -98,7 +98,7 @@ fn sources(report: &Report) -> Table {
             human_count(source.files),
             human_bytes(source.bytes_read),
             human_count(source.records),
-            human_count(source.decoded),
+            human_count(source.events),
             human_count(source.empty),
             human_count(source.bad),
         ]);
@@ -297,8 +297,16 @@ mod tests {
         let mut report = Report::new("run", "shop");
         report.outcome = Outcome::Published;
         report.generation = Some(3);
-        report.sources =
-            vec![SourceReport { name: "shop".into(), files: 3, bytes_read: 1_234_567, records: 24_001, decoded: 24_000, empty: 1, bad: 0 }];
+        report.sources = vec![SourceReport {
+            name: "shop".into(),
+            files: 3,
+            bytes_read: 1_234_567,
+            records: 24_001,
+            decoded: 24_000,
+            events: 24_000,
+            empty: 1,
+            bad: 0,
+        }];
         report.events = EventCounts { folded: 22_900, filtered: 1_000, duplicates: 100, ..Default::default() };
         report.aggregates = vec![
             AggregateReport { name: "customer".into(), rows: 1_000, events_folded: 1_210, mode: FoldMode::Incremental },

@@ -243,6 +243,7 @@ impl Run<'_> {
                 bytes_read: Intake::bytes(&scans.main),
                 records: tally.records,
                 decoded: tally.records - tally.empty - tally.bad_records,
+                events: tally.records - tally.empty - tally.bad_records + tally.further_events,
                 empty: tally.empty,
                 bad: tally.bad_records,
             });
@@ -373,6 +374,11 @@ impl Run<'_> {
         }
         if bad.bad.by_kind.keys().any(|kind| kind == BadKind::Contract.label()) {
             error = error.with_help("a contract: mend the log, or the type, NOT NULL or DEFAULT of the field in its [event.<Type>]");
+        }
+        if bad.bad.by_kind.contains_key(BadKind::Upcast.label()) {
+            error = error.with_help(
+                "an upcaster: mend its expression (TRY_CAST gives NULL where a cast fails), or say with `when` which events it is for",
+            );
         }
         if [BadKind::NotJson, BadKind::Envelope].iter().any(|kind| bad.bad.by_kind.contains_key(kind.label())) {
             error = error.with_help("`on_bad_record = \"skip\"` in its [source] passes over records that cannot be read; a version that is lost with one is a gap then");

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::lanes::Lane;
+use crate::fold::carry::{fold_in_turn, has_carries};
 use crate::fold::event::{EventView, table_row};
-use crate::fold::{FoldFailure, Routed};
+use crate::fold::{FoldFailure, Partition, Routed};
 use crate::project::{Dedupe, Project};
 use crate::source::sequence::{Release, Verdict, Verdicts};
 use crate::source::{Batch, Route};
@@ -59,9 +60,17 @@ pub fn fold_round(project: &Project, source: usize, active: &[bool], lanes: &mut
     // the second exchange: by key, for the aggregates whose key spans streams
     let spanning: Vec<usize> = (0..project.aggregates.len()).filter(|i| active[*i] && project.aggregates[*i].spans_streams).collect();
     if !spanning.is_empty() {
+        let (in_turn, side_by_side): (Vec<usize>, Vec<usize>) =
+            spanning.into_iter().partition(|index| batches.iter().any(|batch| has_carries(*index, &batch.routed, &batch.releases)));
+        for index in in_turn {
+            let mut parts: Vec<&mut Partition> = lanes.iter_mut().map(|lane| &mut lane.folds[index]).collect();
+            for batch in &batches {
+                fold_in_turn(&project.aggregates[index], index, &mut parts, &batch.routed, &batch.verdicts, &batch.releases);
+            }
+        }
         lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
             for batch in &batches {
-                for &index in &spanning {
+                for &index in &side_by_side {
                     lane.folds[index].fold(&project.aggregates[index], index, number, &batch.routed, &batch.verdicts, &batch.releases);
                 }
             }
@@ -110,10 +119,12 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
             _ => seen.filtered += 1,
         };
         for &event in mine {
-            match batch.verdicts.get(event as usize) {
-                Verdict::Pass => pass(routed, event as usize),
-                _ if events.route[event as usize] == Route::Bad => {}
-                Verdict::Duplicate => seen.duplicates += 1,
+            let first = event as usize;
+            let parts = events.parts(first);
+            match batch.verdicts.get(first) {
+                Verdict::Pass => (first..first + parts).for_each(|event| pass(routed, event)),
+                _ if events.route[first] == Route::Bad => {}
+                Verdict::Duplicate => seen.duplicates += parts as u64,
                 Verdict::Conflict => seen.conflicts.push((i, event)),
                 Verdict::Held => {}
             }

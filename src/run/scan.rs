@@ -148,6 +148,8 @@ impl Scan<'_> {
             tally.filtered += round.filtered;
             tally.duplicates += round.duplicates;
             tally.bad_records += round.conflicts.len() as u64;
+            let parts = |(batch, event): &(usize, u32)| round.batches[*batch].routed.batch.events.parts(*event as usize) as u64;
+            tally.further_events -= round.conflicts.iter().map(|conflict| parts(conflict) - 1).sum::<u64>();
         }
         for (batch, event) in &round.conflicts {
             let batch = &round.batches[*batch].routed.batch;

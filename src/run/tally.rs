@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::intake::Part;
 use crate::report::{BadRecord, BadReport};
-use crate::source::{BadKind, Batch};
+use crate::source::{BadKind, Batch, Route};
 
 /// Counts of one source's scans.
 #[derive(Default)]
@@ -16,6 +16,8 @@ pub struct Tally {
     /// Records, and events of records, that could not be used.
     pub bad_records: u64,
     pub bytes: u64,
+    /// Events beyond one per decoded record: what upcasters made of one record.
+    pub further_events: u64,
     pub folded: u64,
     pub filtered: u64,
     pub duplicates: u64,
@@ -38,11 +40,13 @@ impl Tally {
             self.records += batch.records;
             self.empty += batch.empty;
             self.bad_records += batch.bad.len() as u64;
+            let good = |event: &&u32| batch.events.route[**event as usize] != Route::Bad;
+            self.further_events += batch.events.followers.iter().filter(good).count() as u64;
         }
     }
 
     pub fn bad(&mut self, kind: BadKind, file: &str, line: Option<u64>, stream: Option<String>, reason: &str) {
-        if matches!(kind, BadKind::NotJson | BadKind::Envelope | BadKind::Contract | BadKind::Key) {
+        if matches!(kind, BadKind::NotJson | BadKind::Envelope | BadKind::Upcast | BadKind::Contract | BadKind::Key) {
             self.skippable += 1;
         }
         self.bad.push(BadRecord { kind: kind.label().into(), file: file.into(), line, stream, reason: reason.into() });

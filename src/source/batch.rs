@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::project::TypePlan;
-use crate::sql::Column;
+use crate::project::{EventField, TypePlan};
+use crate::sql::{Column, Value};
 
 /// Many short texts in one allocation.
 #[derive(Debug, Default)]
@@ -16,6 +16,13 @@ impl Strings {
     pub fn push(&mut self, text: &str) {
         self.bytes.push_str(text);
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Puts another text in the place of the last one.
+    pub fn replace_last(&mut self, text: &str) {
+        self.ends.pop();
+        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        self.push(text);
     }
 
     pub fn get(&self, index: usize) -> &str {
@@ -53,6 +60,9 @@ pub struct Events {
     /// Tells a redelivered event from another one of the same version: the hash of its id, or without
     /// one that of the whole record.
     pub mark: Vec<u64>,
+    /// Events that are further parts of the one before them: what an upcaster made of one record. Ascending,
+    /// mostly empty. They share the first part's envelope, and the sequencer's verdict.
+    pub followers: Vec<u32>,
 }
 
 impl Events {
@@ -62,6 +72,52 @@ impl Events {
 
     pub fn is_empty(&self) -> bool {
         self.line.is_empty()
+    }
+
+    /// Adds another part of the last event.
+    pub fn push_follower(&mut self, event_type: &str, route: Route) {
+        let Some(last) = self.len().checked_sub(1) else { return };
+        self.followers.push(self.len() as u32);
+        self.line.push(self.line[last]);
+        self.route.push(route);
+        for texts in [&mut self.stream, &mut self.id] {
+            let text = texts.get(last).to_string();
+            texts.push(&text);
+        }
+        self.stream_hash.push(self.stream_hash[last]);
+        self.event_type.push(event_type);
+        self.version.push(self.version[last]);
+        self.position.push(self.position[last]);
+        self.time.push(self.time[last]);
+        self.mark.push(self.mark[last]);
+    }
+
+    pub fn is_follower(&self, event: usize) -> bool {
+        !self.followers.is_empty() && self.followers.binary_search(&(event as u32)).is_ok()
+    }
+
+    /// How many events the record of `event`, a first part, became.
+    pub fn parts(&self, event: usize) -> usize {
+        if self.followers.is_empty() {
+            return 1;
+        }
+        1 + (event + 1..self.len()).take_while(|next| self.is_follower(*next)).count()
+    }
+
+    /// A part of the envelope as expressions see it.
+    pub fn value(&self, field: EventField, event: usize) -> Value {
+        let int = |v: Option<i64>| v.map_or(Value::Null, |v| Value::Int(v as i128));
+        match field {
+            EventField::Stream => Value::text(self.stream.get(event)),
+            EventField::Type => Value::text(self.event_type.get(event)),
+            EventField::Version => int(self.version[event]),
+            EventField::Position => int(self.position[event]),
+            EventField::Time => self.time[event].map_or(Value::Null, Value::Timestamp),
+            EventField::Id => match self.id.get(event) {
+                "" => Value::Null,
+                id => Value::text(id),
+            },
+        }
     }
 }
 
@@ -86,6 +142,7 @@ impl Block {
 pub enum BadKind {
     NotJson,
     Envelope,
+    Upcast,
     Contract,
     Key,
     Conflict,
@@ -98,6 +155,7 @@ impl BadKind {
         match self {
             BadKind::NotJson => "not JSON",
             BadKind::Envelope => "envelope",
+            BadKind::Upcast => "upcast",
             BadKind::Contract => "contract",
             BadKind::Key => "key",
             BadKind::Conflict => "conflict",

@@ -177,7 +177,7 @@ fn elements(json: &str) -> Option<Vec<&str>> {
 }
 
 /// The members of a checked JSON object, in order, duplicates included.
-fn members(json: &str) -> Option<Vec<(String, &str)>> {
+pub(super) fn members(json: &str) -> Option<Vec<(String, &str)>> {
     if !json.starts_with('{') {
         return None;
     }

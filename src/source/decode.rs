@@ -10,8 +10,9 @@ use super::batch::{Bad, BadKind, Batch, Block, Route};
 use super::chunks::Chunk;
 use super::contract::{convert, shortened};
 use super::json::{self, Paths, Span};
+use super::upcast::{Old, Upcasters};
 use crate::error::Result;
-use crate::project::{Envelope, Given, Payload, Project, TypePlan};
+use crate::project::{Envelope, FieldRole, Given, Payload, Project, TypePlan};
 use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
@@ -25,6 +26,7 @@ pub struct Decoder<'p> {
     paths: Paths,
     data_at: Option<usize>,
     metadata_at: Option<usize>,
+    upcasters: Upcasters<'p>,
     types: RwLock<HashMap<String, Option<Arc<KnownType>>>>,
 }
 
@@ -52,14 +54,22 @@ impl Env for RecordEnv<'_> {
 enum Origin<'a> {
     /// A record, whose wanted parts were found.
     Record { text: &'a str, found: &'a [Span] },
-    /// A test's event: two JSON objects.
-    Given { data: &'a str, metadata: &'a str },
+    /// A test's event, or what upcasters made of one: two JSON objects, the second one or why there is none.
+    Given { data: &'a str, metadata: std::result::Result<&'a str, &'a str> },
 }
 
 #[derive(Clone, Copy)]
 enum Part {
     Data,
     Metadata,
+}
+
+/// Where the events of a type, as records name it, go.
+#[derive(Clone, Copy)]
+enum Way {
+    Nobody,
+    Block(usize),
+    Upcast,
 }
 
 /// Why a record did not become an event that can be folded.
@@ -77,6 +87,8 @@ fn refuse<T>(kind: BadKind, reason: impl Into<String>) -> std::result::Result<T,
 struct Scratch {
     found: Vec<Span>,
     fields: Vec<Span>,
+    ways: HashMap<String, Way>,
+    /// By the type that upcasters leave; `None`: nobody takes it.
     blocks: HashMap<String, Option<usize>>,
     known: Vec<Arc<KnownType>>,
 }
@@ -94,7 +106,15 @@ impl<'p> Decoder<'p> {
         };
         let data_at = place_of(&envelope.data);
         let metadata_at = envelope.metadata.as_ref().and_then(&mut place_of);
-        Decoder { project, source, paths: Paths::new(&paths), data_at, metadata_at, types: RwLock::default() }
+        Decoder {
+            project,
+            source,
+            paths: Paths::new(&paths),
+            data_at,
+            metadata_at,
+            upcasters: Upcasters::new(project),
+            types: RwLock::default(),
+        }
     }
 
     /// Decodes a chunk. Errors are the project's (a wildcard rule that does not fit a type that just appeared);
@@ -201,7 +221,8 @@ impl<'p> Decoder<'p> {
         Ok(())
     }
 
-    /// Finds the payload's fields and appends them to the block of the event's type.
+    /// Leads the last event to the block of its type, through the upcasters where one takes it: it may then become
+    /// several events, or none.
     fn payload(
         &self,
         origin: Origin,
@@ -210,45 +231,118 @@ impl<'p> Decoder<'p> {
         scratch: &mut Scratch,
     ) -> Result<std::result::Result<Route, Refusal>> {
         let event_type = batch.events.event_type.get(event);
-        let block = match scratch.blocks.get(event_type) {
-            Some(block) => *block,
+        let way = match scratch.ways.get(event_type) {
+            Some(way) => *way,
             None => {
-                let block = self.known(event_type)?.map(|known| {
-                    batch.blocks.push(Block {
-                        data: known.plan.fields.iter().map(|f| Column::new(f.ty.clone())).collect(),
-                        meta: known.plan.meta.iter().map(|_| Column::new(Type::Varchar)).collect(),
-                        plan: known.plan.clone(),
-                    });
-                    scratch.known.push(known);
-                    batch.blocks.len() - 1
-                });
-                scratch.blocks.insert(event_type.to_string(), block);
-                block
+                let event_type = event_type.to_string();
+                let way = self.way(&event_type, batch, scratch)?;
+                scratch.ways.insert(event_type, way);
+                way
             }
         };
-        let Some(block) = block else { return Ok(Ok(Route::Filtered)) };
+        match way {
+            Way::Nobody => Ok(Ok(Route::Filtered)),
+            Way::Block(block) => Ok(self.fill(&origin, block, batch, scratch)),
+            Way::Upcast => self.upcast(&origin, event, batch, scratch),
+        }
+    }
+
+    /// Types that upcasters take, but that end with nobody, need not go through them.
+    fn way(&self, event_type: &str, batch: &mut Batch, scratch: &mut Scratch) -> Result<Way> {
+        let Some(reach) = self.upcasters.reach(event_type) else {
+            return Ok(self.block_of(event_type, batch, scratch)?.map_or(Way::Nobody, Way::Block));
+        };
+        for event_type in reach {
+            if self.known(&event_type)?.is_some() {
+                return Ok(Way::Upcast);
+            }
+        }
+        Ok(Way::Nobody)
+    }
+
+    /// What the upcasters make of the last event: its first part takes its place, the others follow.
+    fn upcast(
+        &self,
+        origin: &Origin,
+        event: usize,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+    ) -> Result<std::result::Result<Route, Refusal>> {
+        let metadata = self.part(origin, Part::Metadata);
+        let metadata = metadata.as_ref().map(|metadata| &**metadata).map_err(|reason| reason.as_str());
+        let data = match self.part(origin, Part::Data) {
+            Ok(data) => data,
+            Err(reason) => return Ok(refuse(BadKind::Contract, reason)),
+        };
+        let event_type = batch.events.event_type.get(event).to_string();
+        let old = Old { events: &batch.events, event, metadata };
+        let parts = match self.upcasters.run(&old, &event_type, data, &mut scratch.fields) {
+            Ok(parts) => parts,
+            Err(reason) => return Ok(refuse(BadKind::Upcast, reason)),
+        };
+        let mut routes = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let route = match self.block_of(&part.event_type, batch, scratch)? {
+                None => Ok(Route::Filtered),
+                Some(block) => self.fill(&Origin::Given { data: &part.data, metadata }, block, batch, scratch),
+            };
+            match route {
+                Ok(route) => routes.push(route),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        for (number, (part, route)) in parts.iter().zip(&routes).enumerate() {
+            if number > 0 {
+                batch.events.push_follower(&part.event_type, *route);
+            } else if part.event_type != event_type {
+                batch.events.event_type.replace_last(&part.event_type);
+            }
+        }
+        Ok(Ok(routes.first().copied().unwrap_or(Route::Filtered)))
+    }
+
+    /// The block of a type's payloads in this batch, made at first sight; `None`: nobody takes the type.
+    fn block_of(&self, event_type: &str, batch: &mut Batch, scratch: &mut Scratch) -> Result<Option<usize>> {
+        if let Some(block) = scratch.blocks.get(event_type) {
+            return Ok(*block);
+        }
+        let block = self.known(event_type)?.map(|known| {
+            batch.blocks.push(Block {
+                data: known.plan.fields.iter().map(|f| Column::new(f.ty.clone())).collect(),
+                meta: known.plan.meta.iter().map(|_| Column::new(Type::Varchar)).collect(),
+                plan: known.plan.clone(),
+            });
+            scratch.known.push(known);
+            batch.blocks.len() - 1
+        });
+        scratch.blocks.insert(event_type.to_string(), block);
+        Ok(block)
+    }
+
+    /// Finds the payload's fields and appends them to a block.
+    fn fill(&self, origin: &Origin, block: usize, batch: &mut Batch, scratch: &mut Scratch) -> std::result::Result<Route, Refusal> {
         let known = &scratch.known[block];
         let columns = &mut batch.blocks[block];
         let row = columns.rows();
         if !known.data.is_empty() {
             let filled = self
-                .part(&origin, Part::Data)
+                .part(origin, Part::Data)
                 .and_then(|payload| fill_data(&known.plan, &known.data, &payload, &mut scratch.fields, &mut columns.data));
             if let Err(reason) = filled {
                 columns.data.iter_mut().for_each(|column| truncate(column, row));
-                return Ok(refuse(BadKind::Contract, reason));
+                return refuse(BadKind::Contract, reason);
             }
         }
         if !known.meta.is_empty() {
             let filled = self
-                .part(&origin, Part::Metadata)
+                .part(origin, Part::Metadata)
                 .and_then(|metadata| fill_text(&known.meta, &metadata, &mut scratch.fields, &mut columns.meta));
             if let Err(reason) = filled {
                 columns.data.iter_mut().chain(&mut columns.meta).for_each(|column| truncate(column, row));
-                return Ok(refuse(BadKind::Contract, reason));
+                return refuse(BadKind::Contract, reason);
             }
         }
-        Ok(Ok(Route::Block { block: block as u32, row: row as u32 }))
+        Ok(Route::Block { block: block as u32, row: row as u32 })
     }
 
     fn part<'a>(&self, origin: &Origin<'a>, part: Part) -> std::result::Result<Cow<'a, str>, String> {
@@ -259,7 +353,7 @@ impl<'p> Decoder<'p> {
                 self.object(text, found, envelope.metadata.as_ref(), self.metadata_at, "metadata")
             }
             (Origin::Given { data, .. }, Part::Data) => Ok(Cow::Borrowed(data)),
-            (Origin::Given { metadata, .. }, Part::Metadata) => Ok(Cow::Borrowed(metadata)),
+            (Origin::Given { metadata, .. }, Part::Metadata) => metadata.map(Cow::Borrowed).map_err(str::to_string),
         }
     }
 
@@ -342,15 +436,16 @@ impl<'p> Decoder<'p> {
                 Some(Err(e)) => (None, Some(Refusal { kind: BadKind::Envelope, reason: format!("`time`: {}", e.0) })),
             };
             events.time.push(time);
+            let index = batch.events.len() - 1;
             if failed.is_none() {
-                let origin = Origin::Given { data: &event.data, metadata: &event.metadata };
-                match self.payload(origin, number, &mut batch, &mut scratch)? {
-                    Ok(route) => batch.events.route[number] = route,
+                let origin = Origin::Given { data: &event.data, metadata: Ok(&event.metadata) };
+                match self.payload(origin, index, &mut batch, &mut scratch)? {
+                    Ok(route) => batch.events.route[index] = route,
                     Err(refusal) => failed = Some(refusal),
                 }
             }
             if let Some(refusal) = failed {
-                batch.events.route[number] = Route::Bad;
+                batch.events.route[index] = Route::Bad;
                 batch.bad.push(Bad { line, kind: refusal.kind, reason: refusal.reason });
             }
         }
@@ -399,6 +494,19 @@ fn fill_data(
     json::scan(payload, paths, spans).map_err(|e| e.message)?;
     for ((field, span), column) in plan.fields.iter().zip(spans.iter()).zip(columns) {
         let json = span.of(payload);
+        match field.role {
+            FieldRole::Plain => {}
+            FieldRole::Presence { partial } => {
+                column.push(Value::Bool(FieldRole::has_value(json, partial)));
+                continue;
+            }
+            FieldRole::Column { partial } => {
+                if !FieldRole::has_value(json, partial) {
+                    column.push(Value::Null);
+                    continue;
+                }
+            }
+        }
         let place = |e: String| format!("`{}` of {}: {e}", field.path.join("."), plan.event_type);
         let mut value = convert(json, &field.ty).map_err(place)?;
         if value.is_null() && field.declared {

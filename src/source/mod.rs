@@ -7,6 +7,7 @@ pub mod decode;
 pub mod files;
 pub mod json;
 pub mod sequence;
+pub mod upcast;
 
 pub use batch::{Bad, BadKind, Batch, Block, Events, Route};
 pub use decode::Decoder;

@@ -45,8 +45,11 @@ impl Verdicts {
         self.0[event].load(Ordering::Relaxed) == Verdict::Pass as u8
     }
 
-    fn set(&self, event: usize, verdict: Verdict) {
-        self.0[event].store(verdict as u8, Ordering::Relaxed);
+    /// For an event and the further parts of its record, `parts` in all.
+    fn set(&self, event: usize, parts: usize, verdict: Verdict) {
+        for part in &self.0[event..event + parts] {
+            part.store(verdict as u8, Ordering::Relaxed);
+        }
     }
 }
 
@@ -82,6 +85,8 @@ pub struct Gap<B> {
 struct Waiting<B> {
     batch: B,
     event: u32,
+    /// How many events its record became; they stand behind each other. None for a bad record.
+    parts: u32,
     mark: u64,
 }
 
@@ -129,12 +134,14 @@ impl<B: Clone> Sequencer<B> {
         number
     }
 
-    /// Judges the events of a batch that belong to this partition, in log order.
+    /// Judges the events of a batch that belong to this partition, in log order. `mine`: the first part of each
+    /// record; the further parts share its verdict.
     /// Releases are appended in the order in which they pass.
     pub fn sequence(&mut self, batch: &B, events: &Events, mine: &[u32], verdicts: &Verdicts, releases: &mut Vec<Release<B>>) {
         for &event in mine {
             let at = event as usize;
             let Some(version) = events.version[at] else { continue };
+            let parts = events.parts(at);
             let (name, hash, mark) = (events.stream.get(at), events.stream_hash[at], events.mark[at]);
             let found = self.index.find(spread(hash), |n| {
                 let stream = &self.streams[*n as usize];
@@ -165,20 +172,22 @@ impl<B: Clone> Sequencer<B> {
                         Entry::Occupied(place) if place.get().mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
                         Entry::Occupied(_) => Verdict::Duplicate,
                         Entry::Vacant(place) => {
-                            place.insert(Waiting { batch: batch.clone(), event, mark });
+                            // a bad one is waited for, but nobody waits for it
+                            let parts = if events.route[at] == Route::Bad { 0 } else { parts as u32 };
+                            place.insert(Waiting { batch: batch.clone(), event, parts, mark });
                             Verdict::Held
                         }
                     }
                 }
             };
-            verdicts.set(at, verdict);
+            verdicts.set(at, parts, verdict);
             if verdict != Verdict::Pass {
                 continue;
             }
             stream.last = Some(version);
             stream.mark = mark;
             if !self.held.is_empty() {
-                self.release(number, event, releases);
+                self.release(number, event + parts as u32 - 1, releases);
             }
         }
     }
@@ -188,10 +197,10 @@ impl<B: Clone> Sequencer<B> {
         let Some(waiting) = self.held.get_mut(&number) else { return };
         let stream = &mut self.streams[number as usize];
         while let Some(next) = stream.last.and_then(|last| last.checked_add(1)) {
-            let Some(Waiting { batch, event, mark }) = waiting.remove(&next) else { break };
+            let Some(Waiting { batch, event, parts, mark }) = waiting.remove(&next) else { break };
             stream.last = Some(next);
             stream.mark = mark;
-            releases.push(Release { after, batch, event });
+            releases.extend((event..event + parts).map(|event| Release { after, batch: batch.clone(), event }));
         }
         // what waited under a version that has passed meanwhile cannot be: it would have been a duplicate
         if waiting.is_empty() {
@@ -199,9 +208,9 @@ impl<B: Clone> Sequencer<B> {
         }
     }
 
-    /// How many events wait.
+    /// How many events wait; bad ones, which are counted as such, are none of them.
     pub fn pending(&self) -> u64 {
-        self.held.values().map(|w| w.len() as u64).sum()
+        self.held.values().flat_map(|waiting| waiting.values()).map(|waiting| waiting.parts as u64).sum()
     }
 
     /// The hole in front of each stream's waiting events.
@@ -261,6 +270,34 @@ mod tests {
         assert_eq!(verdicts, [Pass, Held, Pass, Pass, Pass]);
         assert_eq!(releases, [(3, 1)]);
         assert_eq!(sequencer.pending(), 0);
+    }
+
+    #[test]
+    fn the_parts_of_one_record_share_its_verdict_and_wait_together() {
+        let mut events = events(&[("a", 1, 0), ("a", 3, 0)]);
+        events.push_follower("U", Route::Filtered);
+        for version in [2, 2] {
+            events.line.push(0);
+            events.route.push(Route::Filtered);
+            events.stream.push("a");
+            events.stream_hash.push(1);
+            events.event_type.push("T");
+            events.version.push(Some(version));
+            events.position.push(None);
+            events.time.push(None);
+            events.id.push("");
+            events.mark.push(0);
+            events.push_follower("U", Route::Filtered);
+        }
+        let verdicts = Verdicts::new(events.len());
+        let mut releases = Vec::new();
+        let mut sequencer = Sequencer::new(None);
+        sequencer.sequence(&0u8, &events, &[0, 1, 3, 5], &verdicts, &mut releases);
+        use Verdict::*;
+        let found: Vec<_> = (0..events.len()).map(|e| verdicts.get(e)).collect();
+        assert_eq!(found, [Pass, Held, Held, Pass, Pass, Duplicate, Duplicate]);
+        // both parts pass, behind the last part of what they waited for
+        assert_eq!(releases.iter().map(|r| (r.after, r.event)).collect::<Vec<_>>(), [(4, 1), (4, 2)]);
     }
 
     #[test]

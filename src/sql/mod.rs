@@ -168,6 +168,12 @@ pub fn to_text(value: &Value, ty: &Type) -> Option<String> {
     if value.is_null() { None } else { Some(text_format::text_of(value, ty)) }
 }
 
+/// A value as JSON text: numbers and booleans bare, text and what is written as text in quotes, nested values as
+/// arrays and objects, NULL as null, JSON as it stands.
+pub fn to_json(value: &Value, ty: &Type) -> String {
+    json::to_json(value, ty)
+}
+
 impl Expr {
     /// Evaluates the expression; no side effects, no clock, no randomness.
     pub fn eval<E: Env>(&self, env: &E) -> Result<Value, EvalError> {

@@ -180,6 +180,13 @@ pub fn shop_log() -> Vec<u8> {
     log
 }
 
+/// The first TOML example of a page in docs/.
+pub fn example_of(page: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)).unwrap();
+    let (_, rest) = text.split_once("```toml\n").expect("an example");
+    rest.split_once("```").expect("its end").0.to_string()
+}
+
 /// The lines of a log, each with its line break.
 pub fn lines(log: &[u8]) -> Vec<&[u8]> {
     log.split_inclusive(|&byte| byte == b'\n').collect()

@@ -1,0 +1,72 @@
+//! A row that goes on under another key: an update of a replica that changes the key and leaves columns out.
+//!
+//! Its old values lie in the partition of its old key. Partitions share nothing while they are folded side by side;
+//! so an aggregate with such events in a round is folded in turn, event by event over all its partitions.
+
+use std::sync::Arc;
+
+use super::partition::Partition;
+use super::route::{Carry, Routed, partition_of};
+use crate::project::Aggregate;
+use crate::source::sequence::{Release, Verdicts};
+
+/// Whether a batch, or an event that it releases, carries a row of the aggregate to another key.
+pub fn has_carries(index: usize, routed: &Routed, releases: &[Release<Arc<Routed>>]) -> bool {
+    let carries = |routed: &Routed| routed.touches[index].as_ref().is_some_and(|touches| !touches.carries.is_empty());
+    carries(routed) || releases.iter().any(|release| carries(&release.batch))
+}
+
+/// As [`Partition::fold`] for all partitions of an aggregate, event by event.
+pub fn fold_in_turn(
+    aggregate: &Aggregate,
+    index: usize,
+    parts: &mut [&mut Partition],
+    routed: &Arc<Routed>,
+    verdicts: &Verdicts,
+    releases: &[Release<Arc<Routed>>],
+) {
+    let mut releases = releases.iter().peekable();
+    let touched = routed.touches[index].as_ref().map_or(Vec::new(), |touches| touches.by_event());
+    let everywhere: Vec<usize> = (0..parts.len()).collect();
+    for of_event in touched.chunk_by(|(one, _), (other, _)| one == other) {
+        let event = of_event[0].0;
+        while let Some(release) = releases.next_if(|r| r.after < event) {
+            one_event(aggregate, index, parts, &everywhere, &release.batch, release.event);
+        }
+        if verdicts.passes(event as usize) {
+            let touched: Vec<usize> = of_event.iter().map(|(_, partition)| *partition).collect();
+            one_event(aggregate, index, parts, &touched, routed, event);
+        }
+    }
+    for release in releases {
+        one_event(aggregate, index, parts, &everywhere, &release.batch, release.event);
+    }
+}
+
+/// `touched`: the partitions to look for touches in.
+fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], touched: &[usize], routed: &Arc<Routed>, event: u32) {
+    let Some(touches) = &routed.touches[index] else { return };
+    let first = touches.carries.partition_point(|carry| carry.event < event);
+    for carry in touches.carries[first..].iter().take_while(|carry| carry.event == event) {
+        carry_row(parts, carry);
+    }
+    for &number in touched {
+        for touch in touches.of_event(number, event) {
+            parts[number].touch(aggregate, index, number, routed, touch);
+        }
+    }
+}
+
+/// Copies the old row's values to the row under the new key, which is made where it is not there. The event's own
+/// rules then delete the one and write to the other.
+fn carry_row(parts: &mut [&mut Partition], carry: &Carry) {
+    let ((from_hash, from), (to_hash, to)) = (&carry.from, &carry.to);
+    let old = &parts[partition_of(*from_hash)].table;
+    let Some(row) = old.find(*from_hash, from) else { return };
+    let values: Vec<_> = old.state.iter().map(|column| column.get(row)).collect();
+    let new = &mut parts[partition_of(*to_hash)].table;
+    let row = new.find(*to_hash, to).unwrap_or_else(|| new.insert(*to_hash, to));
+    for (column, value) in new.state.iter_mut().zip(values) {
+        column.set(row, value);
+    }
+}
