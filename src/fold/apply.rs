@@ -1,8 +1,9 @@
 //! One event on one row: `before`, the rules of its type, `after`.
 
+use super::cells::{RowCells, holds};
 use super::event::EventView;
-use super::route::{NO_ELEMENT, Step, Touch, Touches};
-use super::table::{Meta, Table};
+use super::route::{NO_ELEMENT, Part, Step, Touch};
+use super::table::{Place, Table};
 use super::update::{self, Found};
 use crate::project::{Aggregate, AggregatePlan, Rule, Var};
 use crate::sql::{Column, Env, Slot, Type, Value};
@@ -85,35 +86,35 @@ pub struct Application<'a> {
     pub table: &'a mut Table,
     pub rows_out: &'a mut [RowsOut],
     pub scratch: &'a mut Scratch,
-    pub touches: &'a Touches,
-    /// The touches of the same event in this partition.
-    pub siblings: &'a [Touch],
+    /// The touch's own.
+    pub part: &'a Part,
+    pub elements: &'a [Value],
     pub view: &'a EventView<'a>,
 }
 
 impl Application<'_> {
     /// Applies a touch to its row, or to every row. The error is the event's: what failed, with the rule's name.
     pub fn apply(&mut self, touch: &Touch) -> Result<(), String> {
-        let touches = self.touches;
-        let steps = touches.steps(touch);
+        let part = self.part;
+        let steps = part.steps(touch);
         if touch.all {
             let rows: Vec<usize> = self.table.rows().collect();
             for row in rows {
                 let key = self.table.key(row).to_vec();
                 // found by its key too: that touch has these steps as well
-                if self.siblings.iter().any(|touch| !touch.all && touches.key(touch) == key) {
+                if part.of_event(touch.event).iter().any(|touch| !touch.all && part.key(touch) == key) {
                     continue;
                 }
                 let hash = xxhash_rust::xxh3::xxh3_64(&key);
-                self.row(Some(row), hash, &key, steps)?;
+                self.row(Some(row), hash, &key, steps, &touch.place)?;
             }
             return Ok(());
         }
-        let key = touches.key(touch);
-        self.row(self.table.find(touch.hash, key), touch.hash, key, steps)
+        let key = part.key(touch);
+        self.row(self.table.find(touch.hash, key), touch.hash, key, steps, &touch.place)
     }
 
-    fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step]) -> Result<(), String> {
+    fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step], place: &Place) -> Result<(), String> {
         if !self.plan.old_columns.is_empty() {
             self.scratch.old.resize(self.table.state.len(), Value::Null);
             for &column in &self.plan.old_columns {
@@ -129,7 +130,7 @@ impl Application<'_> {
             applied |= self.rules(rule, &mut row, (hash, key))?;
         }
         for step in steps {
-            let element = (step.element != NO_ELEMENT).then(|| &self.touches.elements[step.element as usize]);
+            let element = (step.element != NO_ELEMENT).then(|| &self.elements[step.element as usize]);
             let rule = &plan.on[step.rule as usize];
             applied |= match rule.each {
                 _ if rule.all && row.is_none() => false,
@@ -141,16 +142,7 @@ impl Application<'_> {
             applied |= self.rules(rule, &mut row, (hash, key))?;
         }
         if let (true, Some(row)) = (applied, row) {
-            let (events, event) = (self.view.events, self.view.event);
-            let meta = &mut self.table.meta[row];
-            let time = events.time[event];
-            *meta = Meta {
-                events: meta.events + 1,
-                version: if self.aggregate.spans_streams { None } else { events.version[event] },
-                position: events.position[event],
-                first_event_at: if meta.events == 0 { time } else { meta.first_event_at },
-                last_event_at: time,
-            };
+            self.table.meta[row].advance(place, self.aggregate.spans_streams);
             self.table.dirty = true;
         }
         Ok(())
@@ -185,8 +177,8 @@ impl Application<'_> {
         let failed = |what: &str, e: crate::sql::EvalError| format!("{}: `{what}`: {}", rule.label, e.0);
         // a `when` of `on` that does not need the row was answered when the event was routed
         if let Some(when) = rule.when.as_ref().filter(|_| !routed || rule.when_needs_row) {
-            let env = self.env(*row, key, element);
-            if when.eval(&env).map_err(|e| failed("when", e))?.as_bool() != Some(true) {
+            let cells = RowCells { table: Some(self.table), row: *row, view: self.view };
+            if !holds(when, &cells, || self.env(*row, key, element)).map_err(|e| failed("when", e))? {
                 return Ok(false);
             }
         }

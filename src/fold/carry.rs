@@ -51,7 +51,7 @@ fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], 
         carry_row(parts, carry);
     }
     for &number in touched {
-        for touch in touches.of_event(number, event) {
+        for touch in touches.part(number).of_event(event) {
             parts[number].touch(aggregate, index, number, routed, touch);
         }
     }

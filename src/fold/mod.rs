@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod carry;
+mod cells;
 pub mod event;
 pub mod key;
 pub mod partition;

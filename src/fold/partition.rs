@@ -9,7 +9,6 @@ use super::event::EventView;
 use super::route::{Routed, Touch};
 use super::table::Table;
 use crate::project::Aggregate;
-use crate::source::Route;
 use crate::source::sequence::{Release, Verdicts};
 
 /// An event that an aggregate could not apply.
@@ -57,7 +56,7 @@ impl Partition {
         verdicts: &Verdicts,
         releases: &[Release<Arc<Routed>>],
     ) {
-        let part = routed.touches[index].as_ref().map_or(&[][..], |touches| touches.part(partition));
+        let part = routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.part(partition).touches);
         let mut releases = releases.iter().peekable();
         for touch in part {
             while let Some(release) = releases.next_if(|r| r.after < touch.event) {
@@ -74,7 +73,7 @@ impl Partition {
 
     fn release(&mut self, aggregate: &Aggregate, index: usize, partition: usize, release: &Release<Arc<Routed>>) {
         let Some(touches) = &release.batch.touches[index] else { return };
-        for touch in touches.of_event(partition, release.event) {
+        for touch in touches.part(partition).of_event(release.event) {
             self.touch(aggregate, index, partition, &release.batch, touch);
         }
     }
@@ -82,17 +81,16 @@ impl Partition {
     /// Applies one touch.
     pub(super) fn touch(&mut self, aggregate: &Aggregate, index: usize, partition: usize, routed: &Arc<Routed>, touch: &Touch) {
         let Some(touches) = &routed.touches[index] else { return };
+        let part = touches.part(partition);
         let events = &routed.batch.events;
-        let event = touch.event as usize;
-        let Route::Block { block, row } = events.route[event] else { return };
-        let computed = &routed.computed[block as usize];
-        let block = &routed.batch.blocks[block as usize];
+        let computed = &routed.computed[touch.block as usize];
+        let block = &routed.batch.blocks[touch.block as usize];
         let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
-        if !self.stopped.is_empty() && self.stopped.contains(touches.key(touch)) {
+        if !self.stopped.is_empty() && self.stopped.contains(part.key(touch)) {
             self.stopped_events += 1;
             return;
         }
-        let view = EventView { events, block, computed, event, row: row as usize };
+        let view = EventView { events, block, computed, event: touch.event as usize, row: touch.row as usize };
         self.events_folded += 1;
         let mut application = Application {
             aggregate,
@@ -100,12 +98,12 @@ impl Partition {
             table: &mut self.table,
             rows_out: &mut self.rows,
             scratch: &mut self.scratch,
-            touches,
-            siblings: if touch.all { touches.of_event(partition, touch.event) } else { &[] },
+            part,
+            elements: &touches.elements,
             view: &view,
         };
         if let Err(reason) = application.apply(touch) {
-            self.stopped.insert(touches.key(touch).to_vec());
+            self.stopped.insert(part.key(touch).to_vec());
             self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason });
         }
     }

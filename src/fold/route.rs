@@ -6,8 +6,10 @@
 use indexmap::IndexMap;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::cells::{RowCells, holds};
 use super::event::{EventEnv, EventView};
 use super::key;
+use super::table::Place;
 use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
 use crate::source::{Bad, BadKind, Batch, Route};
 use crate::sql::Value;
@@ -21,16 +23,22 @@ pub fn partition_of(hash: u64) -> usize {
     (hash >> (64 - PARTITIONS.ilog2())) as usize
 }
 
-/// One event concerns one row (or, where `all`, every row) of an aggregate.
+/// One event concerns one row (or, where `all`, every row) of an aggregate. What the fold needs of the event beside
+/// its payload lies here: partitions are folded long after routing, when the event's own columns are out of reach
+/// of the caches.
 #[derive(Debug, Clone, Copy)]
 pub struct Touch {
     pub event: u32,
+    /// Where the payload lies: the batch's block, and the row in it.
+    pub block: u32,
+    pub row: u32,
     pub all: bool,
     pub hash: u64,
+    pub place: Place,
     key_start: usize,
     key_len: u32,
+    steps_start: u32,
     steps_len: u32,
-    steps_start: usize,
 }
 
 /// A rule of `AggregatePlan::on` that runs for a touch, and the element of its `each`.
@@ -46,12 +54,35 @@ pub const NO_ELEMENT: u32 = u32::MAX;
 /// The touches of one batch on one aggregate.
 pub struct Touches {
     /// By partition: of the stream where the key lies within a stream, else of the key.
-    parts: Vec<Vec<Touch>>,
-    keys: Vec<u8>,
-    steps: Vec<Step>,
+    parts: Vec<Part>,
     pub elements: Vec<Value>,
     /// Rows that go on under another key, by event.
     pub carries: Vec<Carry>,
+}
+
+/// The touches of one partition, in log order.
+#[derive(Default)]
+pub struct Part {
+    pub touches: Vec<Touch>,
+    keys: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+impl Part {
+    /// The touches of one event.
+    pub fn of_event(&self, event: u32) -> &[Touch] {
+        let start = self.touches.partition_point(|t| t.event < event);
+        let end = self.touches.partition_point(|t| t.event <= event);
+        &self.touches[start..end]
+    }
+
+    pub fn key(&self, touch: &Touch) -> &[u8] {
+        &self.keys[touch.key_start..touch.key_start + touch.key_len as usize]
+    }
+
+    pub fn steps(&self, touch: &Touch) -> &[Step] {
+        &self.steps[touch.steps_start as usize..(touch.steps_start + touch.steps_len) as usize]
+    }
 }
 
 /// Before the rules of this event, the values of the row `from` are copied to the row `to`; both by hash and key.
@@ -63,33 +94,18 @@ pub struct Carry {
 }
 
 impl Touches {
-    pub fn part(&self, partition: usize) -> &[Touch] {
+    pub fn part(&self, partition: usize) -> &Part {
         &self.parts[partition]
-    }
-
-    /// The touches of one event in a partition.
-    pub fn of_event(&self, partition: usize, event: u32) -> &[Touch] {
-        let part = &self.parts[partition];
-        let start = part.partition_point(|t| t.event < event);
-        let end = part.partition_point(|t| t.event <= event);
-        &part[start..end]
     }
 
     /// Events and the partitions of their touches, in the order of the log, each pair once.
     pub fn by_event(&self) -> Vec<(u32, usize)> {
-        let all = self.parts.iter().enumerate().flat_map(|(partition, part)| part.iter().map(move |touch| (touch.event, partition)));
+        let all =
+            self.parts.iter().enumerate().flat_map(|(partition, part)| part.touches.iter().map(move |touch| (touch.event, partition)));
         let mut pairs: Vec<(u32, usize)> = all.collect();
         pairs.sort_unstable();
         pairs.dedup();
         pairs
-    }
-
-    pub fn key(&self, touch: &Touch) -> &[u8] {
-        &self.keys[touch.key_start..touch.key_start + touch.key_len as usize]
-    }
-
-    pub fn steps(&self, touch: &Touch) -> &[Step] {
-        &self.steps[touch.steps_start..touch.steps_start + touch.steps_len as usize]
     }
 }
 
@@ -175,7 +191,7 @@ fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {
 
 impl Touches {
     fn new() -> Touches {
-        Touches { parts: vec![Vec::new(); PARTITIONS], keys: Vec::new(), steps: Vec::new(), elements: Vec::new(), carries: Vec::new() }
+        Touches { parts: (0..PARTITIONS).map(|_| Part::default()).collect(), elements: Vec::new(), carries: Vec::new() }
     }
 
     fn forget(&mut self, event: u32) {
@@ -183,8 +199,8 @@ impl Touches {
             self.carries.pop();
         }
         for part in &mut self.parts {
-            while part.last().is_some_and(|t| t.event == event) {
-                part.pop();
+            while part.touches.last().is_some_and(|t| t.event == event) {
+                part.touches.pop();
             }
         }
     }
@@ -234,7 +250,7 @@ impl Router {
         let mut steps = std::mem::take(&mut self.steps);
         steps.clear();
         for (number, rule) in concern.plan.on.iter().enumerate() {
-            if applies(rule, &EventEnv { view: concern.view, element: None })? {
+            if applies(rule, concern.view, None)? {
                 steps.push(Step { rule: number as u16, element: NO_ELEMENT });
             }
         }
@@ -298,10 +314,10 @@ impl Router {
     }
 
     fn step(&mut self, concern: &Concern, rule: &Rule, element: Option<&Value>, step: Step) -> Result<(), String> {
-        let env = EventEnv { view: concern.view, element };
-        if !applies(rule, &env)? {
+        if !applies(rule, concern.view, element)? {
             return Ok(());
         }
+        let env = EventEnv { view: concern.view, element };
         let mut key = Vec::new();
         match &rule.key {
             _ if rule.all => {}
@@ -351,11 +367,11 @@ impl Router {
 }
 
 /// False where the rule's `when` needs nothing but the event and is not true of it.
-fn applies(rule: &Rule, env: &EventEnv) -> Result<bool, String> {
+fn applies(rule: &Rule, view: &EventView, element: Option<&Value>) -> Result<bool, String> {
     match &rule.when {
         Some(when) if !rule.when_needs_row => {
-            let value = when.eval(env).map_err(|e| format!("{}: `when`: {}", rule.label, e.0))?;
-            Ok(value.as_bool() == Some(true))
+            let cells = RowCells { table: None, row: None, view };
+            holds(when, &cells, || EventEnv { view, element }).map_err(|e| format!("{}: `when`: {}", rule.label, e.0))
         }
         _ => Ok(true),
     }
@@ -363,22 +379,21 @@ fn applies(rule: &Rule, env: &EventEnv) -> Result<bool, String> {
 
 fn push(concern: &Concern, touches: &mut Touches, key: &[u8], all: bool, steps: &[Step]) {
     let hash = xxh3_64(key);
-    let touch = Touch {
-        event: concern.view.event as u32,
-        all,
-        hash,
-        key_start: touches.keys.len(),
-        key_len: key.len() as u32,
-        steps_start: touches.steps.len(),
-        steps_len: steps.len() as u32,
+    let view = concern.view;
+    let Route::Block { block, row } = view.events.route[view.event] else { return };
+    let place = Place::of(view.events, view.event);
+    let add = |part: &mut Part| {
+        let (key_start, steps_start) = (part.keys.len(), part.steps.len() as u32);
+        part.keys.extend_from_slice(key);
+        part.steps.extend_from_slice(steps);
+        let (key_len, steps_len) = (key.len() as u32, steps.len() as u32);
+        part.touches.push(Touch { event: view.event as u32, block, row, all, hash, place, key_start, key_len, steps_start, steps_len });
     };
-    touches.keys.extend_from_slice(key);
-    touches.steps.extend_from_slice(steps);
     if all {
-        touches.parts.iter_mut().for_each(|part| part.push(touch));
+        touches.parts.iter_mut().for_each(add);
     } else if concern.aggregate.spans_streams {
-        touches.parts[partition_of(hash)].push(touch);
+        add(&mut touches.parts[partition_of(hash)]);
     } else {
-        touches.parts[partition_of(concern.view.events.stream_hash[concern.view.event])].push(touch);
+        add(&mut touches.parts[partition_of(view.events.stream_hash[view.event])]);
     }
 }

@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::key;
 use crate::project::Aggregate;
+use crate::source::Events;
 use crate::source::sequence::spread;
 use crate::sql::{Column, Type, Value};
 
@@ -24,14 +25,82 @@ pub struct Table {
     pub dirty: bool,
 }
 
+/// Where an event stands: its version, position and time, as far as it has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    version: i64,
+    position: i64,
+    time: i64,
+    /// [`VERSION`], [`POSITION`], [`TIME`]: what is not NULL.
+    known: u8,
+}
+
+const VERSION: u8 = 1;
+const POSITION: u8 = 2;
+const TIME: u8 = 4;
+const FIRST_TIME: u8 = 8;
+
+impl Place {
+    pub fn of(events: &Events, event: usize) -> Place {
+        Place::new(events.version[event], events.position[event], events.time[event])
+    }
+
+    fn new(version: Option<i64>, position: Option<i64>, time: Option<i64>) -> Place {
+        let flag = |value: Option<i64>, flag: u8| if value.is_some() { flag } else { 0 };
+        Place {
+            version: version.unwrap_or_default(),
+            position: position.unwrap_or_default(),
+            time: time.unwrap_or_default(),
+            known: flag(version, VERSION) | flag(position, POSITION) | flag(time, TIME),
+        }
+    }
+}
+
 /// What every row knows of the events that made it: `_events`, `_version`, `_position`, `_first_event_at`, `_last_event_at`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Meta {
     pub events: i64,
-    pub version: Option<i64>,
-    pub position: Option<i64>,
-    pub first_event_at: Option<i64>,
-    pub last_event_at: Option<i64>,
+    /// Of the last one, and of all [`FIRST_TIME`].
+    last: Place,
+    first_time: i64,
+}
+
+impl Meta {
+    /// Counts an event that was applied. `spans_streams`: versions mean nothing.
+    #[inline]
+    pub fn advance(&mut self, place: &Place, spans_streams: bool) {
+        let mut first = self.last.known & FIRST_TIME;
+        if self.events == 0 {
+            self.first_time = place.time;
+            first = if place.known & TIME != 0 { FIRST_TIME } else { 0 };
+        }
+        self.events += 1;
+        self.last = *place;
+        self.last.known |= first;
+        if spans_streams {
+            self.last.known &= !VERSION;
+        }
+    }
+
+    fn has(&self, flag: u8, value: i64) -> Option<i64> {
+        (self.last.known & flag != 0).then_some(value)
+    }
+
+    pub fn version(&self) -> Option<i64> {
+        self.has(VERSION, self.last.version)
+    }
+
+    pub fn position(&self) -> Option<i64> {
+        self.has(POSITION, self.last.position)
+    }
+
+    pub fn first_event_at(&self) -> Option<i64> {
+        self.has(FIRST_TIME, self.first_time)
+    }
+
+    pub fn last_event_at(&self) -> Option<i64> {
+        self.has(TIME, self.last.time)
+    }
 }
 
 /// The names and types of the columns behind the state, in the order of [`Meta`].
@@ -145,10 +214,10 @@ impl Table {
         }
         let fields: [fn(&Meta) -> Value; 5] = [
             |m| Value::Int(m.events as i128),
-            |m| m.version.map_or(Value::Null, |v| Value::Int(v as i128)),
-            |m| m.position.map_or(Value::Null, |p| Value::Int(p as i128)),
-            |m| m.first_event_at.map_or(Value::Null, Value::Timestamp),
-            |m| m.last_event_at.map_or(Value::Null, Value::Timestamp),
+            |m| m.version().map_or(Value::Null, |v| Value::Int(v as i128)),
+            |m| m.position().map_or(Value::Null, |p| Value::Int(p as i128)),
+            |m| m.first_event_at().map_or(Value::Null, Value::Timestamp),
+            |m| m.last_event_at().map_or(Value::Null, Value::Timestamp),
         ];
         for ((_, ty), field) in META_COLUMNS.iter().zip(fields) {
             let mut column = Column::new(ty.clone());
@@ -171,13 +240,10 @@ impl Table {
             Value::Timestamp(t) => Some(t),
             _ => None,
         };
-        self.meta.push(Meta {
-            events: int(0).unwrap_or_default(),
-            version: int(1),
-            position: int(2),
-            first_event_at: time(3),
-            last_event_at: time(4),
-        });
+        let first = time(3);
+        let mut last = Place::new(int(1), int(2), time(4));
+        last.known |= if first.is_some() { FIRST_TIME } else { 0 };
+        self.meta.push(Meta { events: int(0).unwrap_or_default(), last, first_time: first.unwrap_or_default() });
     }
 }
 

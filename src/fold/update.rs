@@ -4,10 +4,12 @@
 //! was before the rule. What cannot be done here (a sum out of its range, an operand that could not be computed)
 //! is left to the rule's expressions, which give the error.
 
+use super::cells::RowCells;
 use super::event::EventView;
 use super::table::Table;
 use crate::project::{EventField, Rule, Set, Var};
 use crate::sql::algebra::{Change, Operand};
+use crate::sql::scalar::Cell;
 use crate::sql::{Column, Value};
 
 /// A new value of a column, found but not yet written.
@@ -17,6 +19,7 @@ pub enum Found {
     /// The unscaled number, the days or the microseconds.
     Whole(i128),
     Double(f64),
+    Bool(bool),
     /// The operand itself.
     Operand,
     /// The column stays as it is.
@@ -111,6 +114,13 @@ fn find(set: &Set, change: &Change, table: &Table, row: usize, view: &EventView)
             (Some(x), Some(e)) if *greatest && e > x || !*greatest && e < x => Found::Whole(e),
             _ => Found::Same,
         },
+        Change::Compiled(scalar) => match scalar.eval(&RowCells { table: Some(table), row: Some(row), view }) {
+            Cell::Null => Found::Null,
+            Cell::Whole(i) => Found::Whole(i),
+            Cell::Double(x) => Found::Double(x),
+            Cell::Bool(b) => Found::Bool(b),
+            Cell::Failed => return None,
+        },
         Change::Coalesce(operand) => {
             Place::of(operand, view)?;
             if column.nulls[row] { Found::Operand } else { Found::Same }
@@ -124,6 +134,7 @@ fn write(column: &mut Column, row: usize, found: Found, change: &Change, view: &
         Found::Null => column.set(row, Value::Null),
         Found::Whole(i) => column.set_whole(row, i),
         Found::Double(x) => column.set(row, Value::Double(x)),
+        Found::Bool(b) => column.set(row, Value::Bool(b)),
         Found::Operand => {
             let (Change::Assign(operand) | Change::Coalesce(operand)) = change else { return };
             match Place::of(operand, view) {

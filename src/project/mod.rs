@@ -33,6 +33,7 @@ use std::sync::Arc;
 pub use load::{load, load_text};
 
 use crate::sql::algebra::Change;
+use crate::sql::scalar::Scalar;
 use crate::sql::vector::Vector;
 use crate::sql::{Expr, Slot, Type, Value};
 
@@ -326,7 +327,7 @@ pub struct AggregatePlan {
 pub struct Rule {
     /// How messages name it: `[aggregate.order.on.ItemAdded]`.
     pub label: String,
-    pub when: Option<Expr>,
+    pub when: Option<Condition>,
     /// `when` reads the row (state, `old.`, key columns); else it is answered before the row is known.
     pub when_needs_row: bool,
     /// A list; the rule runs once per element.
@@ -343,6 +344,12 @@ pub struct Rule {
     pub emit: Vec<Emit>,
     /// The rule only sets columns, each by algebra.
     pub algebraic: bool,
+}
+
+/// An expression that is true or not, also in compiled form where it has one.
+pub struct Condition {
+    pub expr: Expr,
+    pub compiled: Option<Scalar>,
 }
 
 pub struct Set {

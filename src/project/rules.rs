@@ -197,7 +197,7 @@ impl Compiler<'_> {
             .map(|(column, text)| {
                 let ty = self.def.state[*column].ty.clone();
                 let value = self.expression(text, true, element, Some(&ty))?;
-                let change = self.names.change(*column, &value);
+                let change = self.names.change(self.def, *column, &value);
                 Some(Set { column: *column, value, change })
             })
             .collect();
@@ -209,7 +209,7 @@ impl Compiler<'_> {
         Some(Rule {
             label: rule.label.clone(),
             when_needs_row: when.as_ref().is_some_and(|when| each_needs_row || needs_row(when)),
-            when,
+            when: when.map(|when| self.names.compiled(self.def, when)),
             each,
             each_needs_row,
             key: optional(key)?,

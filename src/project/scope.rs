@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::sql::algebra::{self, Change, Slots};
+use crate::sql::scalar::Scalar;
 use crate::sql::vector::Vector;
 use crate::sql::{self, CompileError, Expr, NameError, Resolved, Scope, Slot, Type};
 
@@ -11,7 +12,7 @@ use super::contracts::ContractField;
 use super::diagnostics::{Diagnostic, nearest};
 use super::key_check::toml_key;
 use super::toml_walk::Text;
-use super::{EventField, Field, FieldRole, Var};
+use super::{Condition, EventField, Field, FieldRole, Var};
 
 /// What the expressions over one concrete event type use, growing while they are compiled.
 pub(crate) struct TypeNames {
@@ -29,23 +30,42 @@ impl TypeNames {
         TypeNames { title: format!("[event.{}]", toml_key(shown)), contract, fields: Vec::new(), meta: Vec::new(), computed: Vec::new() }
     }
 
-    /// What `value`, set to state column `column`, makes of it by algebra, if it is that.
-    pub fn change(&mut self, column: usize, value: &Expr) -> Option<Change> {
-        let (fields, computed) = (&self.fields, &mut self.computed);
-        let data = |slot: Slot| match Var::of(slot) {
-            Var::Data(i) => Some(fields.get(i)?.ty.clone()),
-            _ => None,
-        };
-        let of_event = |slot: Slot| match Var::of(slot) {
-            Var::Data(i) => Some(fields.get(i)?.ty.clone()),
+    /// What `value`, set to a state column, makes of it without an interpreter, if it can be had.
+    pub fn change(&mut self, aggregate: &AggregateDef, column: usize, value: &Expr) -> Option<Change> {
+        let mut computed = std::mem::take(&mut self.computed);
+        let readable = |slot: Slot| self.of_event(slot).filter(|_| matches!(Var::of(slot), Var::Data(_)));
+        let of_event = |slot: Slot| self.of_event(slot);
+        let compiled = |slot: Slot| self.of_row(aggregate, slot);
+        let slots = Slots { readable: &readable, of_event: &of_event, compiled: &compiled };
+        let change = algebra::change_of(value, Var::State(column).slot(), &slots, &mut |vector| {
+            computed.push(vector);
+            computed.len() - 1
+        });
+        self.computed = computed;
+        change
+    }
+
+    /// The condition with its compiled form.
+    pub fn compiled(&self, aggregate: &AggregateDef, expr: Expr) -> Condition {
+        Condition { compiled: Scalar::of(&expr, &|slot| self.of_row(aggregate, slot)), expr }
+    }
+
+    /// The type of a variable of the event.
+    fn of_event(&self, slot: Slot) -> Option<Type> {
+        match Var::of(slot) {
+            Var::Data(i) => Some(self.fields.get(i)?.ty.clone()),
             Var::Meta(_) => Some(Type::Varchar),
             Var::Event(field) => EVENT_FIELDS.iter().find(|(_, other, _)| *other == field).map(|(.., ty)| ty.clone()),
             _ => None,
-        };
-        algebra::change_of(value, Var::State(column).slot(), &Slots { readable: &data, of_event: &of_event }, &mut |vector| {
-            computed.push(vector);
-            computed.len() - 1
-        })
+        }
+    }
+
+    /// The type of a variable of the event or of a state column.
+    fn of_row(&self, aggregate: &AggregateDef, slot: Slot) -> Option<Type> {
+        match Var::of(slot) {
+            Var::State(i) => Some(aggregate.state.get(i)?.ty.clone()),
+            _ => self.of_event(slot),
+        }
     }
 
     /// The slot of a declared field, by its index in the contract.

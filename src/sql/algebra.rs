@@ -1,7 +1,9 @@
 //! Expressions that change a column by algebra: `x + e`, `greatest(x, e)`, `coalesce(x, e)`, or plain `e`,
 //! where `e` does not read the row. They run as typed operations on the column, without an interpreter.
+//! What is no algebra, but can be compiled ([`super::scalar`]), is a change, too.
 
 use super::eval::{Node, Operation};
+use super::scalar::Scalar;
 use super::vector::{Vector, unscaled_range};
 use super::{Expr, Slot, Type, Value, cast};
 
@@ -18,6 +20,8 @@ pub enum Change {
     Extreme { operand: Operand, greatest: bool },
     /// The operand where the column is NULL.
     Coalesce(Operand),
+    /// Anything else that is compiled: a number, a time or a truth value of the row and the event.
+    Compiled(Scalar),
 }
 
 /// The side of a change that does not read the row.
@@ -35,11 +39,17 @@ pub struct Slots<'a> {
     pub readable: &'a dyn Fn(Slot) -> Option<Type>,
     /// Slots of the event that can be read one by one, with their types.
     pub of_event: &'a dyn Fn(Slot) -> Option<Type>,
+    /// These, and those of the row.
+    pub compiled: &'a dyn Fn(Slot) -> Option<Type>,
 }
 
-/// The change that `expr` makes of column `slot` of type `expr.ty`, if it is algebra. `compute` takes a program and
-/// gives it an index.
+/// The change that `expr` makes of column `slot` of type `expr.ty`, if it needs no interpreter. `compute` takes a
+/// program and gives it an index.
 pub fn change_of(expr: &Expr, slot: Slot, slots: &Slots, compute: &mut dyn FnMut(Vector) -> usize) -> Option<Change> {
+    algebra_of(expr, slot, slots, compute).or_else(|| Scalar::of(expr, slots.compiled).map(Change::Compiled))
+}
+
+fn algebra_of(expr: &Expr, slot: Slot, slots: &Slots, compute: &mut dyn FnMut(Vector) -> usize) -> Option<Change> {
     let ty = &expr.ty;
     let is_column = |node: &Node| matches!(node, Node::Slot(s) if *s == slot);
     if let Some(operand) = operand(&expr.root, ty, slots, compute) {

@@ -2,6 +2,7 @@
 
 use compact_str::CompactString;
 
+use super::scalar::Cell;
 use super::{Type, Value};
 
 /// The values of one column. Fixed-width types lie in plain vectors, so that algebraic updates and
@@ -202,6 +203,31 @@ impl Column {
             Data::I64(v) => Some(v[row] as i128),
             Data::I128(v) => Some(v[row]),
             Data::I32(v) => Some(v[row] as i128),
+            _ => None,
+        }
+    }
+
+    /// The value as compiled expressions see it.
+    #[inline]
+    pub fn cell(&self, row: usize) -> Cell {
+        if self.nulls[row] {
+            return Cell::Null;
+        }
+        match &self.data {
+            Data::I64(v) => Cell::Whole(v[row] as i128),
+            Data::I128(v) => Cell::Whole(v[row]),
+            Data::I32(v) => Cell::Whole(v[row] as i128),
+            Data::F64(v) => Cell::Double(v[row]),
+            Data::Bool(v) => Cell::Bool(v[row]),
+            Data::F32(_) | Data::Text(_) | Data::Values(_) => Cell::Failed,
+        }
+    }
+
+    /// The text of a row; `None` where it is NULL or no text.
+    #[inline]
+    pub fn text(&self, row: usize) -> Option<&str> {
+        match &self.data {
+            Data::Text(v) if !self.nulls[row] => Some(&v[row]),
             _ => None,
         }
     }

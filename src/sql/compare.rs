@@ -59,7 +59,7 @@ impl By {
     }
 }
 
-fn order_floats(a: f64, b: f64) -> Ordering {
+pub fn order_floats(a: f64, b: f64) -> Ordering {
     match (a.is_nan(), b.is_nan()) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Greater,

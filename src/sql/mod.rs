@@ -18,6 +18,7 @@ mod json;
 mod lex;
 mod nested_text;
 mod parse;
+pub mod scalar;
 mod text_format;
 mod time_format;
 mod time_parts;
