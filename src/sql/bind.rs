@@ -9,7 +9,7 @@ use super::coerce::{self, Literal, Source};
 use super::compare::{By, Comparison};
 use super::eval::{CastNode, Compare, Node};
 use super::functions::{self, Call};
-use super::{CompileError, Scope, Type, Value, datetime};
+use super::{CompileError, Scope, Type, Value, datetime, text_number};
 
 pub type Bound = Result<Typed, CompileError>;
 
@@ -353,7 +353,8 @@ impl<'s> Binder<'s> {
             Kind::Name(path) => self.name(path, true, of.span.clone())?,
             _ => self.bind(of)?,
         };
-        if !cast::castable(&of.ty, to) {
+        // What has no cast is NULL for TRY_CAST, whatever the value.
+        if or_null && !cast::has_common_fields(&of.ty, to) || !or_null && !cast::castable(&of.ty, to) {
             return Err(error(format!("there is no cast from {} to {to}", of.shown()), &span));
         }
         if or_null && of.ty != *to && of.ty != Type::Null && !cast::is_identity(&of.ty, to) {
@@ -430,7 +431,7 @@ fn number(text: &str, span: Range<usize>) -> Bound {
         let width = digits.bytes().filter(u8::is_ascii_digit).count();
         let scale = digits.len() - digits.find('.').map_or(digits.len(), |point| point + 1);
         if width <= 38
-            && let Some(i) = cast::parse_scaled(text, scale as u8)
+            && let Some(i) = text_number::scaled(text, scale as u8)
         {
             return literal(Value::Int(i), Type::Decimal { width: width as u8, scale: scale as u8 }, false);
         }

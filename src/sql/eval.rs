@@ -348,10 +348,7 @@ impl Node {
             }
             Node::Cast(node) => {
                 let value = node.of.eval(env, locals)?;
-                match cast::cast(value, &node.from, &node.to) {
-                    Err(_) if node.or_null => Value::Null,
-                    result => return result,
-                }
+                return cast::cast(value, &node.from, &node.to, node.or_null);
             }
             Node::Field(of, i) => match of.eval(env, locals)? {
                 Value::Struct(values) => values.get(*i).cloned().unwrap_or_default(),

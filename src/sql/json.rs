@@ -28,16 +28,53 @@ fn write_text(out: &mut String, text: &str) {
     out.push_str(&Json::String(text.to_string()).to_string());
 }
 
+/// A number as JavaScript writes it, but with a point in whole ones; NaN and the infinities by their names.
+fn write_double(out: &mut String, x: f64) {
+    if !x.is_finite() {
+        return out.push_str(if x.is_nan() {
+            "NaN"
+        } else if x > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        });
+    }
+    let scientific = format!("{x:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if !(-6..21).contains(&exponent) {
+        return out.push_str(&scientific);
+    }
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    out.push_str(sign);
+    let whole = usize::try_from(exponent + 1).unwrap_or(0);
+    if whole == 0 {
+        out.push_str("0.");
+        out.extend(std::iter::repeat_n('0', (-exponent - 1).max(0) as usize));
+        out.push_str(&digits);
+    } else if digits.len() <= whole {
+        out.push_str(&digits);
+        out.extend(std::iter::repeat_n('0', whole - digits.len()));
+        out.push_str(".0");
+    } else {
+        out.push_str(&digits[..whole]);
+        out.push('.');
+        out.push_str(&digits[whole..]);
+    }
+}
+
 fn write(out: &mut String, value: &Value, ty: &Type) {
     match (value, ty) {
         (Value::Null, _) => out.push_str("null"),
         (Value::Text(text), Type::Json) => out.push_str(text),
         (Value::Text(text), _) => write_text(out, text),
         (Value::Bool(_), _) => text_format::write_value(out, value, ty),
+        // A DECIMAL of up to 15 digits goes through DOUBLE, a wider one keeps its digits.
+        (Value::Int(i), Type::Decimal { width: ..=15, scale }) => write_double(out, cast::to_double(*i, *scale)),
         (Value::Int(_), ty) if *ty != Type::Uuid => text_format::write_value(out, value, ty),
-        (Value::Float(x), _) if !x.is_finite() => write_text(out, &text_format::text_of(value, ty)),
-        (Value::Double(x), _) if !x.is_finite() => write_text(out, &text_format::text_of(value, ty)),
-        (Value::Float(_) | Value::Double(_), _) => text_format::write_value(out, value, ty),
+        (Value::Float(x), _) => write_double(out, *x as f64),
+        (Value::Double(x), _) => write_double(out, *x),
         (Value::List(items), Type::List(inner)) => {
             out.push('[');
             for (i, item) in items.iter().enumerate() {
@@ -76,46 +113,129 @@ fn write(out: &mut String, value: &Value, ty: &Type) {
     }
 }
 
-/// JSON text as a value of a type; JSON null is NULL.
-pub fn from_json(text: &str, to: &Type) -> Result<Value, EvalError> {
+/// JSON text as a value of a type; JSON null is NULL. `or_null`: what cannot be converted is NULL, element by element.
+pub fn from_json(text: &str, to: &Type, or_null: bool) -> Result<Value, EvalError> {
     if matches!(to, Type::Varchar | Type::Json) {
         return Ok(Value::text(text));
     }
-    convert(&parse(text)?, to)
+    convert(&parse(text)?, to, or_null)
 }
 
-fn convert(json: &Json, to: &Type) -> Result<Value, EvalError> {
-    let bad = || EvalError(format!("cannot cast the JSON {} to {to}", json.to_string().chars().take(60).collect::<String>()));
-    match (json, to) {
-        (Json::Null, Type::Json) => Ok(Value::text("null")),
+fn convert(json: &Json, to: &Type, or_null: bool) -> Result<Value, EvalError> {
+    let bad = || EvalError(format!("cannot cast the JSON {} to {to}", render(json).chars().take(60).collect::<String>()));
+    let value = match (json, to) {
+        // TRY_CAST makes a struct of NULLs of what is none.
+        (json, Type::Struct(fields)) if or_null && !json.is_object() && !json.is_null() => {
+            Ok(Value::Struct(Arc::new(vec![Value::Null; fields.len()])))
+        }
         (Json::Null, _) => Ok(Value::Null),
-        (json, Type::Json) => Ok(Value::text(json.to_string())),
+        (json, Type::Json) => Ok(Value::text(render(json))),
+        // Text in JSON is read as text, but numbers must stand there as they are written in JSON.
+        (Json::String(text), to) if to.is_integer() && !is_strict_integer(text) => Err(bad()),
+        (Json::String(text), Type::Boolean) if matches!(text.as_str(), "0" | "1") => Err(bad()),
+        (Json::String(text), Type::Blob) => Ok(Value::Blob(Arc::new(text.as_bytes().to_vec()))),
         (Json::String(text), to) if !to.is_nested() => cast::from_text(text, to),
-        (json, Type::Varchar) => Ok(Value::text(json.to_string())),
-        (Json::Bool(b), to) => cast::cast(Value::Bool(*b), &Type::Boolean, to).map_err(|_| bad()),
-        (Json::Number(n), to) if to.is_numeric() => cast::from_text(&n.to_string(), to),
-        (Json::Number(n), Type::Boolean) => Ok(Value::Bool(n.as_f64().unwrap_or(0.0) != 0.0)),
+        (Json::Number(n), Type::Blob) if n.is_f64() => {
+            let text = n.as_f64().map(|x| text_format::text_of(&Value::Double(x), &Type::Double)).unwrap_or_default();
+            Ok(Value::Blob(Arc::new(text.into_bytes())))
+        }
+        (json, Type::Varchar) => Ok(Value::text(render(json))),
+        (json, Type::Blob) => Ok(Value::Blob(Arc::new(render(json).into_bytes()))),
+        (Json::Bool(b), to) => cast::cast(Value::Bool(*b), &Type::Boolean, to, false).map_err(|_| bad()),
+        (Json::Number(n), to) if to.is_numeric() || *to == Type::Boolean => match (n.as_i128(), n.as_f64()) {
+            (Some(whole), _) => cast::cast(Value::Int(whole), &Type::HugeInt, to, false),
+            (None, Some(x)) => cast::cast(Value::Double(x), &Type::Double, to, false),
+            (None, None) => Err(bad()),
+        },
         (Json::Array(items), Type::List(inner)) => {
-            let items: Result<Vec<Value>, _> = items.iter().map(|item| convert(item, inner)).collect();
-            Ok(Value::List(Arc::new(items?)))
+            let items: Result<Vec<Value>, _> = items.iter().map(|item| convert(item, inner, or_null)).collect();
+            return Ok(Value::List(Arc::new(items?)));
         }
         (Json::Object(object), Type::Struct(fields)) => {
             let mut values = vec![Value::Null; fields.len()];
-            for (name, item) in object {
-                let i = fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)).ok_or_else(bad)?;
-                values[i] = convert(item, &fields[i].1)?;
+            for (i, (name, ty)) in fields.iter().enumerate() {
+                match object.get(name) {
+                    Some(item) => values[i] = convert(item, ty, or_null)?,
+                    None if or_null => {}
+                    None => return Err(bad()),
+                }
             }
-            Ok(Value::Struct(Arc::new(values)))
+            let known = |name: &String| fields.iter().any(|(n, _)| n == name);
+            if !or_null && !object.keys().all(known) {
+                return Err(bad());
+            }
+            return Ok(Value::Struct(Arc::new(values)));
         }
         (Json::Object(object), Type::Map(key_ty, value_ty)) => {
             let mut entries = MapEntries::default();
             for (key, item) in object {
-                entries.insert(cast::from_text(key, key_ty)?, convert(item, value_ty)?);
+                // A key cannot become NULL, so TRY_CAST fails of it, too.
+                let key = convert(&Json::String(key.clone()), key_ty, false)?;
+                entries.insert(key, convert(item, value_ty, or_null)?);
             }
-            Ok(Value::Map(Arc::new(entries)))
+            return Ok(Value::Map(Arc::new(entries)));
         }
         _ => Err(bad()),
+    };
+    match value {
+        Err(_) if or_null => Ok(Value::Null),
+        value => value,
     }
+}
+
+/// Text -> JSON[]: the text is JSON itself, and its nulls are JSON's.
+pub fn list_from_text(text: &str, or_null: bool) -> Result<Value, EvalError> {
+    match parse(text) {
+        Ok(Json::Array(items)) => Ok(Value::List(Arc::new(items.iter().map(|item| Value::text(render(item))).collect()))),
+        _ if or_null => Ok(Value::Null),
+        Ok(_) => Err(EvalError("a JSON array is wanted".into())),
+        Err(e) => Err(e),
+    }
+}
+
+/// Digits with a minus at most, no zero before others: what DuckDB takes for an integer in JSON's text.
+fn is_strict_integer(text: &str) -> bool {
+    let digits = text.trim_matches(|c: char| c.is_ascii_whitespace());
+    let digits = digits.strip_prefix('-').unwrap_or(digits);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'))
+}
+
+/// JSON as text without spaces, numbers as DuckDB writes them.
+pub fn render(json: &Json) -> String {
+    fn write(out: &mut String, json: &Json) {
+        match json {
+            Json::Number(n) => match n.as_f64().filter(|_| n.is_f64()) {
+                Some(x) => write_double(out, x),
+                None => out.push_str(&n.to_string()),
+            },
+            Json::Array(items) => {
+                out.push('[');
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    write(out, item);
+                }
+                out.push(']');
+            }
+            Json::Object(object) => {
+                out.push('{');
+                for (i, (key, item)) in object.iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    write_text(out, key);
+                    out.push(':');
+                    write(out, item);
+                }
+                out.push('}');
+            }
+            json => out.push_str(&json.to_string()),
+        }
+    }
+    let mut out = String::new();
+    write(&mut out, json);
+    out
 }
 
 /// Follows a path: `$.a.b[0]`, `/a/b/0`, or one key as it stands.

@@ -70,7 +70,7 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
 
 /// Scalars inside nested values are quoted where their text would not be read back as it is.
 fn write_nested(out: &mut String, value: &Value, ty: &Type) {
-    if value.is_null() || ty.is_nested() || matches!(ty, Type::Json | Type::Blob) {
+    if value.is_null() || ty.is_nested() || *ty == Type::Json {
         return write_value(out, value, ty);
     }
     let mut text = String::new();
