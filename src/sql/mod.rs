@@ -14,6 +14,7 @@ mod datetime;
 mod eval;
 pub mod functions;
 mod json;
+mod keywords;
 mod lex;
 mod nested_text;
 mod parse;
