@@ -14,6 +14,7 @@ pub mod bits;
 pub mod conditional;
 pub mod display;
 pub mod encoding;
+pub mod format;
 pub mod grapheme;
 pub mod hash;
 pub mod inspect;
@@ -93,6 +94,7 @@ const TABLES: &[&[Function]] = &[
     pattern::TABLE,
     regexp::TABLE,
     similarity::TABLE,
+    format::TABLE,
     display::TABLE,
     path::TABLE,
     encoding::TABLE,
