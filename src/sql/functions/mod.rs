@@ -25,6 +25,7 @@ pub mod math;
 pub mod numeric;
 pub mod path;
 pub mod pattern;
+mod re2;
 pub mod regexp;
 pub mod similarity;
 pub mod structs;
