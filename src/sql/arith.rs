@@ -386,7 +386,7 @@ pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {
     Ok(Typed::new(Node::Call { run, args: vec![of.node], strict: true }, ty, span))
 }
 
-/// `<<`, `>>`, `&`, `|` on integers.
+/// `<<`, `>>`, `&`, `|` and `xor` on integers.
 pub fn bits(sign: &'static str, left: Typed, right: Typed, span: Range<usize>) -> Bound {
     let overloads: Vec<[Type; 2]> = NUMBERS.iter().filter(|ty| ty.is_integer()).map(|ty| [ty.clone(), ty.clone()]).collect();
     let choice = coerce::choose(&[left.source(), right.source()], overloads.iter().map(|params| (params.as_slice(), None)));
@@ -401,6 +401,7 @@ pub fn bits(sign: &'static str, left: Typed, right: Typed, span: Range<usize>) -
         let bad = || Err(super::EvalError(format!("overflow: {a} {sign} {b} does not fit {shown}")));
         Ok(Value::Int(match sign {
             "&" => a & b,
+            "xor" => a ^ b,
             "|" => a | b,
             ">>" if *b < 0 || *b >= width => 0,
             ">>" => a >> b,

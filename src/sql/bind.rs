@@ -296,6 +296,7 @@ impl<'s> Binder<'s> {
             "->>" => functions::call_bound("json_extract_string", vec![left, right], &span),
             "^" => functions::call_bound("pow", vec![left, right], &span),
             "^@" => functions::call_bound("starts_with", vec![left, right], &span),
+            "~~~" => functions::call_bound("~~~", vec![left, right], &span),
             "~" => functions::call_bound("regexp_full_match", vec![left, right], &span),
             "!~" => functions::call_bound("regexp_full_match", vec![left, right], &span).map(|typed| negation(typed, &span)),
             "<<" | ">>" | "&" | "|" => arith::bits(sign, left, right, span),

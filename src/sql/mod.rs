@@ -15,6 +15,7 @@ mod eval;
 pub mod functions;
 mod interval_text;
 mod json;
+mod keywords;
 mod lex;
 mod nested_text;
 mod parse;

@@ -10,15 +10,28 @@ macro_rules! overload {
     };
 }
 
+pub mod bits;
 pub mod conditional;
+pub mod display;
+pub mod encoding;
+pub mod format;
+pub mod grapheme;
+pub mod hash;
+pub mod inspect;
 pub mod json;
 pub mod list;
 pub mod map;
+pub mod math;
 pub mod numeric;
+pub mod path;
+pub mod pattern;
+mod re2;
 pub mod regexp;
+pub mod similarity;
 pub mod structs;
 pub mod temporal;
 pub mod text;
+pub mod uuid;
 
 use std::ops::Range;
 
@@ -78,8 +91,20 @@ pub const fn written(names: &'static [&'static str], takes: &'static str, bind: 
 const TABLES: &[&[Function]] = &[
     conditional::TABLE,
     text::TABLE,
+    grapheme::TABLE,
+    pattern::TABLE,
     regexp::TABLE,
+    similarity::TABLE,
+    format::TABLE,
+    display::TABLE,
+    path::TABLE,
+    encoding::TABLE,
+    hash::TABLE,
+    uuid::TABLE,
     numeric::TABLE,
+    math::TABLE,
+    bits::TABLE,
+    inspect::TABLE,
     temporal::TABLE,
     list::TABLE,
     map::TABLE,

@@ -148,15 +148,20 @@ impl Parser {
             return self.node(Kind::Name(path), from, 1);
         }
         if path.len() > 1 {
-            return Err(error("functions are written `f(x)`, not `x.f()`", from..self.last_end()));
+            return Err(CompileError {
+                message: "functions are written `f(x)`; `x.f()` needs parentheses around a name: `(x).f()`".into(),
+                help: None,
+                span: from..self.last_end(),
+            });
         }
         let name = path.swap_remove(0).name;
         let name_span = from..self.last_end();
-        self.call(name, name_span)
+        self.call(name, name_span, None)
     }
 
-    fn call(&mut self, name: String, name_span: Range<usize>) -> Parsed<Ast> {
-        let from = name_span.start;
+    /// The call of a function whose name is read; of `x.f(…)`, `x` is the first argument.
+    pub(super) fn call(&mut self, name: String, name_span: Range<usize>, receiver: Option<Ast>) -> Parsed<Ast> {
+        let from = receiver.as_ref().map_or(name_span.start, |of| of.span.start);
         self.want_sign("(")?;
         self.refuse_query()?;
         let mut aggregate_syntax = false;
@@ -167,8 +172,8 @@ impl Parser {
         if self.take_word("distinct") {
             aggregate_syntax = true;
         }
-        let mut args = Vec::new();
-        let mut depth = 0;
+        let mut depth = receiver.as_ref().map_or(0, |of| of.depth);
+        let mut args: Vec<(Option<String>, Ast)> = receiver.into_iter().map(|of| (None, of)).collect();
         while !self.take_sign(")") {
             let named = match (self.peek(), self.peek_at(1)) {
                 (Token::Word(name) | Token::Quoted(name), Token::Sign(":=" | "=>")) => Some(name.clone()),
