@@ -155,7 +155,10 @@ impl<'s> Binder<'s> {
                     match ast {
                         Some(ast) => {
                             let typed = self.bind(ast)?;
-                            implicit(typed, &Type::BigInt, "a slice's bound")
+                            if !cast::castable(&typed.ty, &Type::BigInt) {
+                                return Err(error(format!("a slice's bound is a number, this is {}", typed.shown()), &typed.span));
+                            }
+                            Ok(typed.cast(&Type::BigInt))
                         }
                         None => Ok(Typed::new(Node::Const(Value::Null), Type::BigInt, span.clone())),
                     }
@@ -247,6 +250,13 @@ impl<'s> Binder<'s> {
         {
             return number(&format!("-{text}"), span);
         }
+        // Two of them are none.
+        if sign == "-"
+            && let Kind::Unary("-", inner) = &of.kind
+            && let Kind::Number(text) = &inner.kind
+        {
+            return number(text, span);
+        }
         if sign == "not" {
             let of = self.boolean(of)?;
             return Ok(negation(of, &span));
@@ -307,13 +317,15 @@ impl<'s> Binder<'s> {
     fn in_list(&mut self, of: &Ast, among: &[Ast], not: bool, span: Range<usize>) -> Bound {
         let of = self.bind(of)?;
         let among = among.iter().map(|item| self.bind(item)).collect::<Result<Vec<_>, _>>()?;
-        // One list in parentheses: `x IN ([1, 2])`.
+        // In parentheses a list is one value, as in DuckDB.
         if let [one] = among.as_slice()
-            && let Type::List(_) = one.ty
-            && !matches!(of.ty, Type::List(_))
+            && let (Type::List(_), false) = (&one.ty, matches!(of.ty, Type::List(_) | Type::Varchar | Type::Json | Type::Null))
         {
-            let found = functions::call_bound("contains", vec![one.clone(), of], &span)?;
-            return Ok(if not { negation(found, &span) } else { found });
+            return Err(error_with_help(
+                format!("cannot compare {} and {}", of.shown(), one.shown()),
+                "without parentheses IN looks into a list: `x IN list`",
+                &span,
+            ));
         }
         let (first, rest) = among.split_first().ok_or_else(|| error("IN wants at least one value", &span))?;
         let first = compare_type(of.source(), first.source(), true, &first.span)?;
@@ -422,10 +434,11 @@ fn number(text: &str, span: Range<usize>) -> Bound {
     let digits = text.trim_start_matches('-');
     if !digits.contains(['.', 'e']) {
         if let Ok(i) = text.parse::<i128>() {
+            // The minus is an operator for DuckDB: the digits alone decide the type, but for the least BIGINT.
             let ty = [Type::Integer, Type::BigInt, Type::HugeInt]
                 .into_iter()
-                .find(|ty| ty.integer_range().is_some_and(|(least, most)| (least..=most).contains(&i)))
-                .unwrap_or(Type::HugeInt);
+                .find(|ty| i == i64::MIN as i128 && *ty == Type::BigInt || ty.integer_range().is_some_and(|(_, most)| i.unsigned_abs() <= most.unsigned_abs()));
+            let Some(ty) = ty else { return literal(Value::Double(i as f64), Type::Double, false) };
             return literal(Value::Int(i), ty, true);
         }
     } else if !digits.contains('e') {

@@ -135,6 +135,8 @@ fn scalar(value: Value, from: &Type, to: &Type) -> Result<Value, EvalError> {
     match (&value, to) {
         (Value::Text(text), _) => from_text(text, to),
         (_, Type::Varchar) => Ok(Value::text(text_format::text_of(&value, from))),
+        // A list of JSON becomes JSON as it becomes text.
+        (_, Type::Json) if matches!(from, Type::List(inner) if **inner == Type::Json) => Ok(Value::text(text_format::text_of(&value, from))),
         (_, Type::Json) => Ok(Value::text(json::to_json(&value, from))),
         (Value::Bool(b), Type::Float) => Ok(Value::Float(f32::from(*b))),
         (Value::Bool(b), Type::Double) => Ok(Value::Double(f64::from(*b))),
@@ -218,15 +220,16 @@ pub fn to_double(unscaled: i128, scale: u8) -> f64 {
     (unscaled / power) as f64 + (unscaled % power) as f64 / power as f64
 }
 
+/// A decimal as FLOAT, in FLOAT's arithmetic as DuckDB does it.
 fn to_float(unscaled: i128, scale: u8) -> f32 {
     if scale == 0 {
         return unscaled as f32;
     }
     let power = power_of_ten(scale);
     if unscaled.unsigned_abs() <= 1 << 24 {
-        return (unscaled as f64 / power as f64) as f32;
+        return unscaled as f32 / power as f32;
     }
-    (unscaled / power) as f32 + ((unscaled % power) as f64 / power as f64) as f32
+    (unscaled / power) as f32 + (unscaled % power) as f32 / power as f32
 }
 
 fn from_float(x: f64, value: &Value, from: &Type, to: &Type) -> Result<Value, EvalError> {

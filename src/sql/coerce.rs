@@ -282,16 +282,16 @@ pub fn comparison_type(a: Source, b: Source, equality: bool) -> Option<Type> {
             let width = (scale + (w1 - s1).max(w2 - s2)).max(w1.max(w2)).min(38);
             Some(Type::Decimal { width, scale })
         }
-        // A number or a time is compared as such, not as text.
-        Type::Varchar => {
+        // A number, a time or a truth is compared as such, not as text.
+        met @ (Type::Varchar | Type::Json) => {
             let as_itself =
-                |ty: &Type| ty.is_numeric() || matches!(ty, Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Interval);
+                |ty: &Type| ty.is_numeric() || matches!(ty, Type::Boolean | Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Interval);
             if as_itself(a.ty) {
                 Some(a.ty.clone())
             } else if as_itself(b.ty) {
                 Some(b.ty.clone())
             } else {
-                Some(Type::Varchar)
+                Some(met)
             }
         }
         other => Some(other),

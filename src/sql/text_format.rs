@@ -28,13 +28,14 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
         (Value::Timestamp(t), _) => out.push_str(&datetime::format_timestamp(*t)),
         (Value::Interval(i), _) => out.push_str(&datetime::format_interval(*i)),
         (Value::List(items), ty) => {
-            let inner = if let Type::List(inner) = ty { inner } else { &Type::Varchar };
+            let inner = if let Type::List(inner) = ty { &**inner } else { &Type::Varchar };
             out.push('[');
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
                     out.push_str(", ");
                 }
-                write_nested(out, item, inner);
+                // In lists, and nowhere else, JSON stands as it is.
+                if *inner == Type::Json { write_value(out, item, inner) } else { write_nested(out, item, inner) }
             }
             out.push(']');
         }
@@ -70,7 +71,7 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
 
 /// Scalars inside nested values are quoted where their text would not be read back as it is.
 fn write_nested(out: &mut String, value: &Value, ty: &Type) {
-    if value.is_null() || ty.is_nested() || *ty == Type::Json {
+    if value.is_null() || ty.is_nested() {
         return write_value(out, value, ty);
     }
     let mut text = String::new();

@@ -150,3 +150,26 @@ fn texts_are_cast_to_all_types_as_duckdb_casts_them() {
     }
     hunt.finish("casts of text", None);
 }
+
+#[test]
+fn operators_take_the_same_pairs_of_types_as_duckdbs() {
+    // All of them in a long run; here every eleventh.
+    let stride = number("FOLDLINE_PAIRS_STRIDE", 11) as usize;
+    let mut hunt = Hunt::new(1);
+    let operators = ["({} = {})", "({} < {})", "({} IS DISTINCT FROM {})", "({} + {})", "({} - {})", "({} * {})", "({} / {})", "({} // {})"];
+    let more = ["({} % {})", "({} || {})", "coalesce({}, {})", "[{}, {}]", "({} IN ({}))", "greatest({}, {})", "nullif({}, {})", "({} & {})"];
+    let mut trees = Vec::new();
+    for (left, _, _) in COLUMNS {
+        for (right, _, _) in COLUMNS {
+            for operator in operators.iter().chain(&more) {
+                trees.push((Tree::leaf(operator.replacen("{}", left, 1).replacen("{}", right, 1), None), None));
+            }
+        }
+    }
+    let mut some: Vec<_> = trees.into_iter().step_by(stride).collect();
+    while !some.is_empty() {
+        let chunk = some.split_off(some.len().saturating_sub(96));
+        hunt.compare(chunk);
+    }
+    hunt.finish("pairs", None);
+}

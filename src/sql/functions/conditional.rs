@@ -72,12 +72,14 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     want_args(&args, 1..=usize::MAX, span)?;
     let ty = common_type(args.iter(), if greatest { "GREATEST" } else { "LEAST" })?;
     let by = By::of(&ty);
+    let by_key = args.len() > 1 && (ty == Type::Float || ty.is_nested());
     let args = args.into_iter().map(|arg| arg.cast(&ty)).collect();
     Ok(lenient(args, ty, span, move |values| {
         let present = values.iter().filter(|value| !value.is_null());
-        let order = |a: &&Value, b: &&Value| if by == By::Value { compare::order(a, b) } else { by.order(a, b) };
+        let order = |a: &&Value, b: &&Value| if by == By::Value { compare::order_by_key(a, b) } else { by.order(a, b) };
         // Of equal ones the first.
         let chosen = if greatest { present.rev().max_by(order) } else { present.min_by(order) };
-        Ok(chosen.cloned().unwrap_or_default())
+        let chosen = chosen.cloned().unwrap_or_default();
+        Ok(if by_key { compare::without_negative_zero(chosen) } else { chosen })
     }))
 }

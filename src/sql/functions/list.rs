@@ -112,7 +112,7 @@ fn prepend(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     }))
 }
 
-/// NULL lists are passed over; only NULLs give NULL.
+/// NULL lists are passed over; what is typed as NULL altogether is NULL.
 pub fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=usize::MAX, span)?;
     for arg in &args {
@@ -127,8 +127,22 @@ pub fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
                 out.get_or_insert_with(Vec::new).extend(items.iter().cloned());
             }
         }
-        Ok(out.map_or(Value::Null, |items| Value::List(Arc::new(items))))
+        Ok(Value::List(Arc::new(out.unwrap_or_default())))
     }))
+}
+
+/// `||`: NULL where a list is NULL.
+pub fn concat_operator(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    if args.iter().any(|arg| matches!(arg.node, Node::Const(Value::Null))) {
+        return Ok(super::null(Type::Null, span));
+    }
+    let ty = common_type(args.iter(), "`||`")?;
+    let args = args.into_iter().map(|arg| arg.cast(&ty)).collect();
+    Ok(strict(args, ty, span, |args| Ok(Value::List(Arc::new(args.iter().filter_map(as_list).flatten().cloned().collect())))))
+}
+
+fn as_list(value: &Value) -> Option<&[Value]> {
+    if let Value::List(items) = value { Some(items) } else { None }
 }
 
 fn contains_element(args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -210,9 +224,10 @@ fn slice_places(low: Option<i128>, high: Option<i128>, len: usize) -> Range<usiz
 
 /// `xs[a:b]` on a list or a text; `given` tells which bounds are written.
 pub fn slice(of: Typed, low: Typed, high: Typed, given: (bool, bool), span: Range<usize>) -> Bound {
+    let of = if of.ty == Type::Json { of.cast(&Type::Varchar) } else { of };
     let ty = of.ty.clone();
-    if !matches!(ty, Type::List(_) | Type::Varchar | Type::Null) {
-        return Err(error(format!("slices are taken from lists and text, not from {}", of.shown()), &span));
+    if !matches!(ty, Type::List(_) | Type::Varchar | Type::Blob | Type::Null) {
+        return Err(error(format!("slices are taken from lists, text and blobs, not from {}", of.shown()), &span));
     }
     Ok(lenient(vec![of, low, high], ty, &span, move |args| {
         let bound = |i: usize, given: bool| match args.get(i) {
@@ -225,6 +240,10 @@ pub fn slice(of: Typed, low: Typed, high: Typed, given: (bool, bool), span: Rang
             Some(Value::List(items)) => {
                 let places = slice_places(low, high, items.len());
                 Value::List(Arc::new(items.get(places).unwrap_or_default().to_vec()))
+            }
+            Some(Value::Blob(bytes)) => {
+                let places = slice_places(low, high, bytes.len());
+                Value::Blob(Arc::new(bytes.get(places).unwrap_or_default().to_vec()))
             }
             Some(Value::Text(text)) => {
                 let places = slice_places(low, high, text.chars().count());

@@ -269,10 +269,15 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
             let digits = match digits.as_ref().map(|digits| &digits.node) {
                 None => 0,
                 Some(Node::Const(Value::Int(digits))) => *digits,
+                Some(Node::Const(Value::Null)) => return Ok(null(Type::Null, span)),
                 Some(_) => return Err(error("the number of digits must be constant for a DECIMAL", span)),
             };
             if digits >= scale as i128 {
                 return Ok(of);
+            }
+            // Where no digit is left, DuckDB does not look at the number any more, not even whether it is NULL.
+            if digits < 0 && -digits >= width as i128 - scale as i128 {
+                return Ok(Typed::new(Node::Const(Value::Int(0)), Type::Decimal { width, scale: 0 }, span.clone()));
             }
             let target = digits.max(0) as u8;
             let zeros = (-digits).clamp(0, 39) as u8;

@@ -269,7 +269,7 @@ pub fn concat_operator(left: Typed, right: Typed, span: Range<usize>) -> Bound {
             Ok(null(Type::Null, &span))
         }
         (Type::List(_), Type::List(_) | Type::Null) | (Type::Null, Type::List(_)) => {
-            super::call_bound("list_concat", vec![left, right], &span)
+            super::list::concat_operator(vec![left, right], &span)
         }
         (Type::List(_), _) | (_, Type::List(_)) => Err(error_with_help(
             format!("`||` does not go with {} and {}", left.shown(), right.shown()),
