@@ -405,12 +405,12 @@ pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {
     if !of.ty.is_numeric() && of.ty != Type::Null {
         return Err(error(format!("`{sign}` does not go with {}", of.shown()), &span));
     }
-    if sign == "+" && of.ty != Type::Null {
-        return Ok(of);
-    }
     // DuckDB gives up on the type of a NULL literal of DECIMAL.
     if of.ty.is_decimal() && matches!(of.node, Node::Const(Value::Null)) {
         return Ok(Typed::new(Node::Const(Value::Null), Type::Null, span));
+    }
+    if sign == "+" && of.ty != Type::Null {
+        return Ok(of);
     }
     let ty = if of.ty == Type::Null { Type::BigInt } else { of.ty.clone() };
     let of = of.cast(&ty);

@@ -271,7 +271,7 @@ pub fn from_text(text: &str, to: &Type) -> Result<Value, EvalError> {
     let bad = || bad_text(text, to);
     match to {
         Type::Varchar => Ok(Value::text(text)),
-        Type::Null => Ok(Value::Null),
+        Type::Null => fail(format!("there is no cast from VARCHAR to {to}")),
         Type::Boolean => match text.to_ascii_lowercase().as_str() {
             "true" | "t" | "1" | "yes" | "y" => Ok(Value::Bool(true)),
             "false" | "f" | "0" | "no" | "n" => Ok(Value::Bool(false)),

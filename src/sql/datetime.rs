@@ -81,6 +81,11 @@ pub fn time_of(timestamp: i64) -> i64 {
     timestamp.rem_euclid(MICROS_PER_DAY)
 }
 
+/// DuckDB's least finite timestamp is a whole day.
+pub fn is_in_range(timestamp: i64) -> bool {
+    (-9_223_372_022_400_000_000..TIMESTAMP_INFINITY).contains(&timestamp)
+}
+
 pub fn is_finite(timestamp: i64) -> bool {
     timestamp != TIMESTAMP_INFINITY && timestamp != -TIMESTAMP_INFINITY
 }

@@ -67,7 +67,10 @@ fn write_double(out: &mut String, x: f64) {
 fn write(out: &mut String, value: &Value, ty: &Type) {
     match (value, ty) {
         (Value::Null, _) => out.push_str("null"),
-        (Value::Text(text), Type::Json) => out.push_str(text),
+        (Value::Text(text), Type::Json) => match parse(text) {
+            Ok(json) => out.push_str(&render(&json)),
+            Err(_) => out.push_str(text),
+        },
         (Value::Text(text), _) => write_text(out, text),
         (Value::Bool(_), _) => text_format::write_value(out, value, ty),
         // A DECIMAL of up to 15 digits goes through DOUBLE, a wider one keeps its digits.

@@ -74,8 +74,9 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
         match letter {
             'd' => number(day, 2),
             'm' => number(month, 2),
-            'y' => number(year.rem_euclid(100), 2),
-            'Y' => number(year, 4),
+            'y' => number(year.abs() % 100, 2),
+            // Years before 1 are not padded, and the ISO year has four digits, whatever it is.
+            'Y' => number(year, if year < 0 { 0 } else { 4 }),
             'H' => number(hour, 2),
             'I' => number(twelve, 2),
             'M' => number(minute, 2),
@@ -86,7 +87,7 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
             'n' => number(time % 1_000_000, 6),
             'U' => number((day_of_year(date) + 6 - day_of_week(date)) / 7, 2),
             'W' => number((day_of_year(date) + 6 - (day_of_week(date) + 6) % 7) / 7, 2),
-            'G' => number(iso_week(date).0, 4),
+            'G' => number((iso_week(date).0 as u32 % 10_000) as i64, 4),
             'V' => number(iso_week(date).1, 2),
             'w' => number(day_of_week(date), 1),
             'u' => number((day_of_week(date) + 6) % 7 + 1, 1),
@@ -97,8 +98,9 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
             'p' => out.push_str(if hour < 12 { "AM" } else { "PM" }),
             'z' => out.push_str("+00"),
             'Z' => {}
+            'c' if year < 0 => out.push_str(&format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
             'c' => out.push_str(format_timestamp(at.saturating_sub(at.rem_euclid(1_000_000))).as_str()),
-            'x' => out.push_str(&format!("{year:04}-{month:02}-{day:02}")),
+            'x' => out.push_str(&if year < 0 { format!("{year}-{month:02}-{day:02}") } else { format!("{year:04}-{month:02}-{day:02}") }),
             'X' => out.push_str(&format!("{hour:02}:{minute:02}:{second:02}")),
             _ => out.push('%'),
         }

@@ -104,8 +104,15 @@ pub fn iso_week(date: i64) -> (i64, i64) {
 
 /// A part of a moment, in microseconds since the epoch (or since midnight, for a time).
 pub fn of_timestamp(at: i64, part: Part) -> Value {
-    let date = date_of(at) as i64;
-    let time = time_of(at);
+    of_parts(date_of(at) as i64, time_of(at), part)
+}
+
+/// A part of a time of the day, which may be 24:00:00.
+pub fn of_time(time: i64, part: Part) -> Value {
+    of_parts(0, time, part)
+}
+
+fn of_parts(date: i64, time: i64, part: Part) -> Value {
     let (year, month, day) = civil_of(date);
     let seconds = time / 1_000_000;
     Value::Int(match part {
@@ -144,7 +151,7 @@ pub fn of_timestamp(at: i64, part: Part) -> Value {
         Part::DayOfYear => day_of_year(date),
         Part::Era => i64::from(year > 0),
         Part::Timezone => 0,
-        Part::Epoch => return Value::Double(at as f64 / 1e6),
+        Part::Epoch => return Value::Double((date as i128 * MICROS_PER_DAY as i128 + time as i128) as f64 / 1e6),
     } as i128)
 }
 
@@ -235,7 +242,10 @@ pub fn crossed(part: Part, from: i64, to: i64) -> Option<i64> {
         Part::Year => Some(to_year - from_year),
         Part::Quarter => Some((to_year * 12 + to_month - 1) / 3 - (from_year * 12 + from_month - 1) / 3),
         Part::Month => Some((to_year - from_year) * 12 + to_month - from_month),
-        Part::Week | Part::YearWeek => Some(to_date.div_euclid(7) - from_date.div_euclid(7)),
+        Part::Week | Part::YearWeek => {
+            let monday = |date: i64| date - (day_of_week(date) + 6) % 7;
+            Some(monday(to_date).div_euclid(7) - monday(from_date).div_euclid(7))
+        }
         Part::IsoYear => Some(iso_week(to_date).0 - iso_week(from_date).0),
         Part::Day | Part::DayOfWeek | Part::IsoDayOfWeek | Part::DayOfYear => Some(to_date - from_date),
         Part::Hour => per(3_600_000_000),

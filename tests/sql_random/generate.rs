@@ -222,7 +222,7 @@ impl Generator {
             return leaf(self.dice.pick(&variables).clone());
         }
         // DuckDB has no type for much of what is done with a NULL that is written as such.
-        if !ty.is_nested() && self.dice.one_in(25) {
+        if !ty.is_nested() && self.dice.one_in(60) {
             return if self.dice.one_in(2) { leaf("NULL".into()) } else { leaf(format!("NULL::{}", type_name(ty))) };
         }
         let columns: Vec<&str> = self.columns.iter().filter(|(_, of)| of == ty).map(|(name, _)| *name).collect();
@@ -274,7 +274,8 @@ impl Generator {
     pub fn simple_leaves(&self, ty: &Type) -> Vec<String> {
         let literals = self.literals.iter().filter(|(of, _)| of == ty).flat_map(|(_, texts)| texts.iter().map(|text| text.to_string()));
         let columns = self.columns.iter().filter(|(_, of)| of == ty).map(|(name, _)| name.to_string());
-        literals.take(2).chain(columns.take(2)).chain([format!("NULL::{}", type_name(ty))]).collect()
+        let null = (!ty.is_nested()).then(|| format!("NULL::{}", type_name(ty)));
+        literals.take(2).chain(columns.take(2)).chain(null).collect()
     }
 }
 

@@ -159,8 +159,10 @@ fn operators_take_the_same_pairs_of_types_as_duckdbs() {
     let operators = ["({} = {})", "({} < {})", "({} IS DISTINCT FROM {})", "({} + {})", "({} - {})", "({} * {})", "({} / {})", "({} // {})"];
     let more = ["({} % {})", "({} || {})", "coalesce({}, {})", "[{}, {}]", "({} IN ({}))", "greatest({}, {})", "nullif({}, {})", "({} & {})"];
     let mut trees = Vec::new();
-    for (left, _, _) in COLUMNS {
-        for (right, _, _) in COLUMNS {
+    let literals = ["'5'", "'x'", "5", "-1", "300", "3000000000", "1.5", "1e3", "NULL", "[1]", "[]", "true", "{'a': 1, 'b': 'x'}", "'2020-01-31'"];
+    let operands: Vec<&str> = COLUMNS.iter().map(|(name, _, _)| *name).chain(literals).collect();
+    for left in &operands {
+        for right in &operands {
             for operator in operators.iter().chain(&more) {
                 trees.push((Tree::leaf(operator.replacen("{}", left, 1).replacen("{}", right, 1), None), None));
             }

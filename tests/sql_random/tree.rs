@@ -70,7 +70,6 @@ impl Tree {
                     if let Some(ty) = &node.ty {
                         smaller.extend(leaves(ty).into_iter().map(|leaf| Tree::leaf(leaf, Some(ty.clone()))));
                     }
-                    smaller.push(Tree::leaf("NULL", None));
                 }
                 for new in smaller {
                     let Some(tree) = best.replaced(&mut { at }, &|_| Some(new.clone())) else { continue };

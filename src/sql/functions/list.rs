@@ -102,7 +102,12 @@ fn prepend(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
     let mut args = args.into_iter();
     let (item, of) = (take(&mut args, span)?, take(&mut args, span)?);
-    let (of, item, ty) = with_element(of, item)?;
+    // The element comes first, in the fields of structs that meet, too.
+    let own = inner(&of)?;
+    let Some(ty) = coerce::max_type(item.source(), Source::of(&own)) else {
+        return Err(error_with_help(format!("the list's elements are {own}, this is {}", item.shown()), "cast the element", &item.span));
+    };
+    let (of, item) = (of.cast(&list_of(ty.clone())), item.cast(&ty));
     Ok(lenient(vec![of, item], list_of(ty), span, |args| {
         let mut out = vec![args.get(1).cloned().unwrap_or_default()];
         if let Some(Value::List(items)) = args.first() {
@@ -262,10 +267,13 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     want_args(&args, 1..=1, span)?;
     let ty = inner(&args[0])?;
     let by = By::of(&ty);
+    let nested = ty.is_nested();
     Ok(strict(args, ty, span, move |args| {
         let present = items(args).unwrap_or_default().iter().filter(|x| !x.is_null());
-        let found = if greatest { present.max_by(|a, b| by.order(a, b)) } else { present.min_by(|a, b| by.order(a, b)) };
-        Ok(found.cloned().unwrap_or_default())
+        let order = |a: &&Value, b: &&Value| if by == By::Value { compare::order_by_key(a, b) } else { by.order(a, b) };
+        let found = if greatest { present.max_by(order) } else { present.min_by(order) };
+        let found = found.cloned().unwrap_or_default();
+        Ok(if nested { compare::without_negative_zero(found) } else { found })
     }))
 }
 
@@ -380,7 +388,8 @@ fn sort(mut args: Vec<Typed>, span: &Range<usize>, reverse: bool) -> Bound {
     let nulls_first = nulls_first.unwrap_or(false);
     Ok(strict(args, list_of(ty), span, move |args| {
         let (mut nulls, mut present): (Vec<Value>, Vec<Value>) = items(args).unwrap_or_default().iter().cloned().partition(Value::is_null);
-        present.sort_by(|a, b| if descending { by.order(b, a) } else { by.order(a, b) });
+        let order = |a: &Value, b: &Value| if by == By::Value { compare::order_by_key(a, b) } else { by.order(a, b) };
+        present.sort_by(|a, b| if descending { order(b, a) } else { order(a, b) });
         if nulls_first {
             nulls.append(&mut present);
             return Ok(Value::List(Arc::new(nulls)));
@@ -419,6 +428,10 @@ fn flatten(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     if !matches!(own, Type::List(_) | Type::Null) {
         return Err(error("flatten wants a list of lists", &args[0].span));
     }
+    if matches!(args[0].node, Node::Const(Value::Null)) {
+        return Ok(super::null(Type::Null, span));
+    }
+    let own = if own == Type::Null { list_of(Type::Null) } else { own };
     Ok(strict(args, own, span, |args| {
         let mut out = Vec::new();
         for item in items(args).unwrap_or_default() {
@@ -458,7 +471,10 @@ fn overlap(args: Vec<Typed>, span: &Range<usize>, all: bool) -> Bound {
 
 fn intersect(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     let (args, ty) = pair(args, span)?;
-    Ok(strict(args, ty, span, |args| {
+    Ok(lenient(args, ty, span, |args| {
+        if args.first().is_none_or(Value::is_null) {
+            return Ok(Value::Null);
+        }
         let right = seen(args.get(1..).unwrap_or_default());
         Ok(Value::List(Arc::new(seen(args).into_iter().filter(|x| right.contains(x)).collect())))
     }))
@@ -495,19 +511,27 @@ fn range(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 fn resize(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=3, span)?;
     let mut args = args.into_iter();
-    let (of, size) = (take(&mut args, span)?, implicit(take(&mut args, span)?, &Type::BigInt, "the length")?);
+    let (of, size) = (take(&mut args, span)?, take(&mut args, span)?);
+    if of.ty == Type::Null {
+        return Ok(super::null(Type::Null, span));
+    }
     let own = inner(&of)?;
-    let fill = match args.next() {
-        Some(fill) => implicit(fill, &own, "the new elements")?,
-        None => super::null(own.clone(), span),
-    };
+    let fill = args.next().unwrap_or_else(|| super::null(own.clone(), span));
+    // Both are cast, not only converted where that is silent.
+    for (arg, to) in [(&size, &Type::UBigInt), (&fill, &own)] {
+        if !cast::castable(&arg.ty, to) {
+            return Err(error(format!("{to} is wanted here, this is {}", arg.shown()), &arg.span));
+        }
+    }
+    let (size, fill) = (size.cast(&Type::UBigInt), fill.cast(&own));
     Ok(lenient(vec![of, size, fill], list_of(own), span, |args| {
-        let (Some(Value::List(items)), Some(Value::Int(size))) = (args.first(), args.get(1)) else { return Ok(Value::Null) };
-        if !(0..=ELEMENTS_MAX).contains(size) {
+        let Some(Value::List(items)) = args.first() else { return Ok(Value::Null) };
+        let size = args.get(1).and_then(Value::as_int).unwrap_or(0);
+        if !(0..=ELEMENTS_MAX).contains(&size) {
             return Err(EvalError("list_resize: the length is out of range".into()));
         }
         let mut items = items.to_vec();
-        items.resize(*size as usize, args.get(2).cloned().unwrap_or_default());
+        items.resize(size as usize, args.get(2).cloned().unwrap_or_default());
         Ok(Value::List(Arc::new(items)))
     }))
 }
@@ -553,6 +577,10 @@ fn each(binder: &mut Binder, call: &Call, each: Each) -> Bound {
             (body, ty)
         }
         Each::Filter => {
+            // Of no elements nothing is asked.
+            if item_ty == Type::Null {
+                return Ok(of);
+            }
             if !cast::castable(&body.ty, &Type::Boolean) {
                 return Err(error(format!("the lambda must give a BOOLEAN, it gives {}", body.shown()), &body.span));
             }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Function, lenient, strict, take, typed, want_args};
-use crate::sql::bind::{Bound, Typed, assign, common_type, error};
+use crate::sql::bind::{Bound, Typed, assign, error};
 use crate::sql::coerce::{self, Source};
 use crate::sql::eval::{Node, Update, map_of};
 use crate::sql::{MapEntries, Type, Value, cast};
@@ -138,8 +138,15 @@ fn lookup(map: Typed, key: Typed) -> Result<(Typed, Typed, Type), crate::sql::Co
 
 /// `m[k]`: the value, NULL where there is none.
 pub fn extract_value(map: Typed, key: Typed, span: Range<usize>) -> Bound {
+    // A map that is empty by its type is not looked into.
+    if let Type::Map(key_ty, value_ty) = &map.ty
+        && **key_ty == Type::Null
+    {
+        return Ok(super::null((**value_ty).clone(), &span));
+    }
     let (map, key, value_ty) = lookup(map, key)?;
-    Ok(strict(vec![map, key], value_ty, &span, |args| {
+    // Not strict: what the map fails of is said for a NULL key, too.
+    Ok(lenient(vec![map, key], value_ty, &span, |args| {
         let (Some(Value::Map(entries)), Some(key)) = (args.first(), args.get(1)) else { return Ok(Value::Null) };
         Ok(entries.get(key).cloned().unwrap_or_default())
     }))
@@ -153,7 +160,7 @@ fn extract(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     Ok(lenient(vec![map, key], Type::List(Box::new(value_ty)), span, |args| {
         let found = match (args.first(), args.get(1)) {
             (Some(Value::Map(entries)), Some(key)) => entries.get(key).cloned(),
-            _ => None,
+            _ => return Ok(Value::Null),
         };
         Ok(Value::List(Arc::new(found.into_iter().collect())))
     }))
@@ -184,7 +191,12 @@ fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     for arg in &args {
         map_types(arg)?;
     }
-    let ty = common_type(args.iter(), "map_concat")?;
+    // DuckDB wants one type of all maps.
+    let mut typed = args.iter().filter(|arg| arg.ty != Type::Null && arg.ty != map_type(Type::Null, Type::Null));
+    let ty = typed.next().or(args.first()).map_or(Type::Null, |arg| arg.ty.clone());
+    if let Some(other) = typed.find(|arg| arg.ty != ty) {
+        return Err(crate::sql::bind::error_with_help(format!("map_concat mixes {ty} and {}", other.ty), "cast one of them", &other.span));
+    }
     let args = args.into_iter().map(|arg| arg.cast(&ty)).collect();
     Ok(lenient(args, ty, span, |args| {
         let mut out: Option<MapEntries> = None;

@@ -297,6 +297,9 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
             let apply = move |x: f64, digits: Option<i128>| {
                 let near = |x: f64| if rounds { x.round() } else { x.trunc() };
                 let Some(digits) = digits else { return near(x) };
+                if !rounds && !x.is_finite() {
+                    return x;
+                }
                 let power = 10f64.powi(digits.unsigned_abs().min(400) as i32);
                 let out = if digits < 0 { near(x / power) * power } else { near(x * power) / power };
                 if out.is_finite() {

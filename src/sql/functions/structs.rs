@@ -96,7 +96,8 @@ fn change(binder: &mut Binder, call: &Call, replaces: bool) -> Bound {
         let Some((of, changes)) = args.split_first() else { return Ok(Value::Null) };
         let mut values = match of {
             Value::Struct(values) => values.to_vec(),
-            _ => return Ok(Value::Null),
+            // A struct that is NULL is one of NULLs then.
+            _ => Vec::new(),
         };
         values.resize(count, Value::Null);
         for (place, value) in places.iter().zip(changes) {

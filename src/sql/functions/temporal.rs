@@ -8,9 +8,10 @@ use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit, unit};
 use crate::sql::eval::{Outcome, date_out_of_range, interval_out_of_range};
 use crate::sql::time_parts::{self, Part};
-use crate::sql::{EvalError, Interval, Type, Value, datetime, time_format};
+use crate::sql::{EvalError, Interval, Type, Value, cast, datetime, time_format};
 
 const I64: Type = Type::BigInt;
+const I32: Type = Type::Integer;
 const D: Type = Type::Double;
 
 macro_rules! part_function {
@@ -20,14 +21,14 @@ macro_rules! part_function {
 }
 
 macro_rules! to_interval {
-    ($name:expr, $unit:expr) => {
+    ($name:expr, $unit:expr, $($ty:expr),+) => {
         plain(
             &[$name],
             concat!($name, "(number)"),
-            &[overload!(&[I64], Type::Interval, |a| {
+            &[$(overload!(&[$ty], Type::Interval, |a| {
                 let n = i64::try_from(int(a, 0)).map_err(|_| interval_out_of_range())?;
                 datetime::interval_of(n, $unit).map(Value::Interval).ok_or_else(interval_out_of_range)
-            })],
+            })),+],
         )
     };
 }
@@ -83,31 +84,38 @@ pub const TABLE: &[Function] = &[
         "make_timestamp(year, month, day, hour, minute, seconds) or make_timestamp(microseconds)",
         &[
             overload!(&[I64, I64, I64, I64, I64, D], Type::Timestamp, make_timestamp),
-            overload!(&[I64], Type::Timestamp, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
+            overload!(&[I64], Type::Timestamp, |a| i64::try_from(int(a, 0))
+                .ok()
+                .filter(|at| datetime::is_in_range(*at))
+                .map(Value::Timestamp)
+                .ok_or_else(date_out_of_range)),
         ],
     ),
     plain(&["to_timestamp"], "to_timestamp(seconds)", &[overload!(&[D], Type::TimestampTz, to_timestamp)]),
     typed(&["dayname"], "dayname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::day_name)),
     typed(&["monthname"], "monthname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::month_name)),
     typed(&["last_day"], "last_day(DATE or TIMESTAMP)", last_day),
-    to_interval!("to_years", "year"),
-    to_interval!("to_quarters", "quarter"),
-    to_interval!("to_months", "month"),
-    to_interval!("to_weeks", "week"),
-    to_interval!("to_days", "day"),
-    to_interval!("to_hours", "hour"),
-    to_interval!("to_minutes", "minute"),
-    to_interval!("to_microseconds", "microsecond"),
-    plain(&["to_seconds"], "to_seconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(a, 1e6))]),
-    plain(&["to_milliseconds"], "to_milliseconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(a, 1e3))]),
+    to_interval!("to_years", "year", I32, I64),
+    to_interval!("to_quarters", "quarter", I32, I64),
+    to_interval!("to_months", "month", I32, I64),
+    to_interval!("to_weeks", "week", I32, I64),
+    to_interval!("to_days", "day", I32, I64),
+    to_interval!("to_hours", "hour", I64),
+    to_interval!("to_minutes", "minute", I64),
+    to_interval!("to_microseconds", "microsecond", I64),
+    plain(&["to_seconds"], "to_seconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(double(a, 0), 1e6))]),
+    plain(&["to_milliseconds"], "to_milliseconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(double(a, 0), 1e3))]),
 ];
 
 fn int(args: &[Value], i: usize) -> i128 {
     args.get(i).and_then(Value::as_int).unwrap_or_default()
 }
 
-fn micros_interval(args: &[Value], factor: f64) -> Outcome {
-    let Some(Value::Double(x)) = args.first() else { return Ok(Value::Null) };
+fn double(args: &[Value], i: usize) -> f64 {
+    if let Some(Value::Double(x)) = args.get(i) { *x } else { f64::NAN }
+}
+
+fn micros_interval(x: f64, factor: f64) -> Outcome {
     let micros = (x * factor).round();
     if micros.is_nan() || micros.abs() >= 9.2e18 {
         return Err(interval_out_of_range());
@@ -115,15 +123,26 @@ fn micros_interval(args: &[Value], factor: f64) -> Outcome {
     Ok(Value::Interval(Interval { months: 0, days: 0, micros: micros as i64 }))
 }
 
-/// INTERVAL amount unit: whole numbers only, as in DuckDB.
+/// INTERVAL amount unit: whatever can be DOUBLE, its fraction cut off but for seconds and milliseconds, as in DuckDB.
 pub fn interval_literal(amount: Typed, unit_name: &str, span: Range<usize>) -> Bound {
     let unit = unit(unit_name, &span)?;
-    let amount = match amount.ty {
-        Type::Varchar => amount.cast(&Type::BigInt),
-        _ => implicit(amount, &Type::BigInt, "an interval's amount")?,
-    };
+    if !cast::castable(&amount.ty, &D) {
+        return Err(error(format!("an interval's amount is a number, this is {}", amount.shown()), &span));
+    }
+    // Whole numbers beyond 2^53 keep their last digits.
+    let whole = amount.ty.is_integer();
+    let amount = if whole { amount.cast(&Type::HugeInt) } else { amount.cast(&D) };
+    let one = datetime::unit_interval(unit);
     Ok(strict(vec![amount], Type::Interval, &span, move |a| {
-        let n = i64::try_from(int(a, 0)).map_err(|_| interval_out_of_range())?;
+        let n = match a.first() {
+            Some(Value::Double(x)) if matches!(unit, "second" | "millisecond") => return micros_interval(*x, one.micros as f64),
+            Some(Value::Double(x)) if x.is_finite() => x.trunc() as i128,
+            Some(Value::Int(n)) => *n,
+            _ => return Err(interval_out_of_range()),
+        };
+        // The parts above the day have 32 bits, and so has their amount.
+        let fits = one.micros > 0 || i32::try_from(n).is_ok();
+        let n = i64::try_from(n).ok().filter(|_| fits).ok_or_else(interval_out_of_range)?;
         datetime::interval_of(n, unit).map(Value::Interval).ok_or_else(interval_out_of_range)
     }))
 }
@@ -145,6 +164,7 @@ fn moment(of: Typed, also: &[Type]) -> Bound {
     match &of.ty {
         Type::Date | Type::Timestamp | Type::TimestampTz => Ok(of),
         ty if also.contains(ty) => Ok(of),
+        Type::Null if !also.is_empty() => Err(error_with_help("NULL may be a date, a time or an interval here", "cast it: `NULL::TIMESTAMP`", &of.span)),
         Type::Null => Ok(of.cast(&Type::Timestamp)),
         _ => {
             Err(error_with_help(format!("a date or timestamp is wanted here, this is {}", of.shown()), "cast it: `::TIMESTAMP`", &of.span))
@@ -208,7 +228,7 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
     Ok(strict(vec![of], ty, span, move |a| {
         Ok(match a.first() {
             Some(Value::Interval(i)) => time_parts::of_interval(*i, part),
-            Some(Value::Time(t)) => time_parts::of_timestamp(*t, part),
+            Some(Value::Time(t)) => time_parts::of_time(*t, part),
             value => match micros(value) {
                 Some(at) if datetime::is_finite(at) => time_parts::of_timestamp(at, part),
                 _ => Value::Null,
@@ -219,9 +239,13 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
 
 fn epoch_ms(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
+    if args[0].ty == Type::Null {
+        return Ok(null(Type::Timestamp, span));
+    }
     if !args[0].ty.is_integer() {
         return epoch(args, span, 1000, 1);
     }
+    let args: Vec<Typed> = args.into_iter().map(|arg| implicit(arg, &I64, "the milliseconds")).collect::<Result<_, _>>()?;
     let args = args.into_iter().map(|arg| arg.cast(&I64)).collect();
     Ok(strict(args, Type::Timestamp, span, |a| i64::try_from(int(a, 0) * 1000).map(Value::Timestamp).map_err(|_| date_out_of_range())))
 }
@@ -245,7 +269,21 @@ fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -
     want_args(&args, 3..=3, span)?;
     let mut args = args.into_iter();
     let part = constant_part(&take(&mut args, span)?)?;
-    let (from, to) = (moment(take(&mut args, span)?, &[Type::Time])?, moment(take(&mut args, span)?, &[Type::Time])?);
+    let (from, to) = (take(&mut args, span)?, take(&mut args, span)?);
+    // A NULL is what the other side is.
+    let (from, to) = match (&from.ty, &to.ty) {
+        (Type::Null, Type::Null) => (from, to),
+        (Type::Null, ty) => (from.cast(&ty.clone()), to),
+        (ty, Type::Null) => {
+            let ty = ty.clone();
+            (from, to.cast(&ty))
+        }
+        _ => (from, to),
+    };
+    let (from, to) = (moment(from, &[Type::Time])?, moment(to, &[Type::Time])?);
+    if from.ty == Type::Time && !part.is_of_time() {
+        return Err(error("a TIME has no such unit", span));
+    }
     if (from.ty == Type::Time) != (to.ty == Type::Time) {
         return Err(error(format!("{} and {} have no difference", from.shown(), to.shown()), span));
     }
