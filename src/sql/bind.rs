@@ -423,7 +423,8 @@ fn number(text: &str, span: Range<usize>) -> Bound {
         if let Ok(i) = text.parse::<i128>() {
             let ty = [Type::Integer, Type::BigInt, Type::HugeInt]
                 .into_iter()
-                .find(|ty| ty.integer_range().is_some_and(|(least, most)| (least..=most).contains(&i)))
+                // -2147483648 is a BIGINT: its digits alone are beyond INTEGER.
+                .find(|ty| ty.integer_range().is_some_and(|(least, most)| (least + i128::from(*ty == Type::Integer)..=most).contains(&i)))
                 .unwrap_or(Type::HugeInt);
             return literal(Value::Int(i), ty, true);
         }

@@ -269,6 +269,7 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
             let digits = match digits.as_ref().map(|digits| &digits.node) {
                 None => 0,
                 Some(Node::Const(Value::Int(digits))) => *digits,
+                Some(Node::Const(Value::Null)) => return Ok(null(Type::Null, span)),
                 Some(_) => return Err(error("the number of digits must be constant for a DECIMAL", span)),
             };
             if digits >= scale as i128 {
@@ -296,7 +297,7 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
                 let out = if digits < 0 { near(x / power) * power } else { near(x * power) / power };
                 if out.is_finite() {
                     out
-                } else if digits < 0 {
+                } else if digits < 0 && rounds {
                     0.0
                 } else {
                     x

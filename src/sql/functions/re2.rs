@@ -18,6 +18,7 @@ pub fn translate(pattern: &str) -> Result<String, String> {
         rest: pattern.chars().peekable(),
         out: String::with_capacity(pattern.len() + 16),
         last: Last::Nothing,
+        last_end: 0,
         copies: 1,
         groups: Vec::new(),
         most_copies: 1,
@@ -38,6 +39,8 @@ struct Translator<'p> {
     rest: Peekable<Chars<'p>>,
     out: String,
     last: Last,
+    /// Where the last atom ends; flags may stand behind it.
+    last_end: usize,
     /// How many copies of something the last atom demands by the repetitions within it.
     copies: u64,
     /// The most copies within each open group so far.
@@ -58,7 +61,7 @@ impl Translator<'_> {
                 ')' => {
                     let Some(outside) = self.groups.pop() else { return Err("unexpected `)`".into()) };
                     self.out.push(')');
-                    self.last = Last::Atom;
+                    self.atom();
                     self.copies = self.most_copies;
                     self.most_copies = outside.max(self.most_copies);
                 }
@@ -86,6 +89,7 @@ impl Translator<'_> {
 
     fn atom(&mut self) {
         self.last = Last::Atom;
+        self.last_end = self.out.len();
         self.copies = 1;
     }
 
@@ -105,7 +109,7 @@ impl Translator<'_> {
             return Err(format!("the repetition `{operator}` makes more than {REPEAT_MAX} copies"));
         }
         self.most_copies = self.most_copies.max(self.copies);
-        self.out.push_str(operator);
+        self.out.insert_str(self.last_end, operator);
         self.last = Last::Repeated;
         Ok(())
     }
