@@ -153,9 +153,9 @@ fn from_base64(args: &[Value]) -> Outcome {
     if !of.len().is_multiple_of(4) {
         return fail("from_base64: the length of the text is no multiple of 4");
     }
-    // As in DuckDB the third digit decides: behind it nothing is looked at.
+    // As in DuckDB the third digit decides; what is behind it only has to be one.
     let digits = match of {
-        [digits @ .., b'=', _] => digits,
+        [digits @ .., b'=', b'=' | b'+' | b'/' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'] => digits,
         [digits @ .., b'='] => digits,
         digits => digits,
     };

@@ -9,6 +9,8 @@ use std::str::Chars;
 
 /// A repetition, and repetitions within repetitions together, may demand this many copies (RE2's limit).
 const REPEAT_MAX: u64 = 1000;
+/// No name of a class is longer; what is, is no name.
+const NAME_MAX: usize = 64;
 /// Groups within groups.
 const GROUPS_MAX: usize = 100;
 
@@ -368,7 +370,7 @@ impl Translator<'_> {
 
     /// `[:alpha:]`, where it is closed; the bracket is read.
     fn named_class(&mut self) -> Result<bool, String> {
-        let ahead: String = self.rest.clone().skip(1).collect();
+        let ahead: String = self.rest.clone().skip(1).take(NAME_MAX).collect();
         let Some((name, _)) = ahead.split_once(":]") else { return Ok(false) };
         let bare = name.strip_prefix('^').unwrap_or(name);
         if !NAMED_CLASSES.contains(&bare) {

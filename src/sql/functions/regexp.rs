@@ -160,7 +160,7 @@ fn highest_group(replacement: &str) -> usize {
 
 fn replace(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 3..=4, span)?;
-    for arg in args.iter_mut().take(3) {
+    for arg in &mut args {
         *arg = implicit(arg.clone(), &V, "the argument")?;
     }
     // Before a look at the pattern, other than for the functions that only look for it (as in DuckDB).
@@ -251,6 +251,9 @@ fn extract(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
         }));
     }
     let (pattern, _) = prepare(&mut args, 3, Options::default(), span)?;
+    if let Some(group) = args.get_mut(2) {
+        *group = implicit(group.clone(), &Type::Integer, "the group")?;
+    }
     let group = match args.get(2).map(|arg| &arg.node) {
         None => Some(0),
         Some(Node::Const(Value::Null)) => None,

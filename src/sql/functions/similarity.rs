@@ -126,8 +126,9 @@ fn jaro(left: &[u8], right: &[u8]) -> f64 {
     let mut matched = Vec::new();
     for (j, byte) in right.iter().enumerate() {
         let from = j.saturating_sub(reach);
-        let window = taken.iter_mut().zip(left).skip(from).take(j + reach + 1 - from);
-        for (taken, other) in window {
+        let window = from..(j + reach + 1).min(left.len());
+        let (Some(taken), Some(others)) = (taken.get_mut(window.clone()), left.get(window)) else { continue };
+        for (taken, other) in taken.iter_mut().zip(others) {
             if !*taken && byte == other {
                 *taken = true;
                 matched.push(*byte);

@@ -122,6 +122,9 @@ fn within(lengths: impl Iterator<Item = usize>, function: &str) -> Result<(), Ev
 
 /// Upper case letter by letter: a letter whose upper case is several letters stays one, as in DuckDB.
 fn upper(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let mut upper = c.to_uppercase();
@@ -135,6 +138,9 @@ fn upper(text: &str) -> String {
 
 /// Lower case letter by letter: no letter becomes several, and none depends on its place in the word, as in DuckDB.
 pub fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
 }
 

@@ -135,22 +135,27 @@ fn whole_part(digits: &str, spec: &Spec) -> String {
     }
 }
 
+/// No double has more digits behind the point than this; what is asked for beyond are zeros (and more than 65535
+/// cannot be asked of Rust's own formatting).
+const DIGITS_MAX: usize = 1100;
+
 fn fixed(x: f64, precision: usize, spec: &Spec) -> String {
-    let digits = format!("{x:.precision$}");
+    let digits = format!("{x:.*}", precision.min(DIGITS_MAX));
+    let zeros = precision.saturating_sub(DIGITS_MAX);
     let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
     let mut out = whole_part(whole, spec);
     // With `#` the point stays without a fraction, unless the number is too small to have digits at all.
     if !fraction.is_empty() || (spec.alternate && (x == 0.0 || x >= 0.1)) {
         out.push(point(spec));
     }
-    out + fraction
+    out + fraction + &"0".repeat(zeros)
 }
 
 /// `1.5e+00` of Rust's `1.5e0`.
 fn exponent(x: f64, precision: usize, spec: &Spec, upper: bool) -> String {
-    let digits = format!("{x:.precision$e}");
+    let digits = format!("{x:.*e}", precision.min(DIGITS_MAX));
     let (mantissa, exponent) = digits.split_once('e').unwrap_or((&digits, "0"));
-    let mantissa = mantissa.replace('.', point(spec).encode_utf8(&mut [0; 4]));
+    let mantissa = mantissa.replace('.', point(spec).encode_utf8(&mut [0; 4])) + &"0".repeat(precision.saturating_sub(DIGITS_MAX));
     format!("{mantissa}{}", written_exponent(exponent.parse().unwrap_or(0), upper))
 }
 
@@ -165,7 +170,7 @@ fn general(x: f64, spec: &Spec, upper: bool) -> String {
         None => format!("{x:e}"),
         // Half-way between two digits, precision 0 falls back to the usual one (as the fmt library does).
         Some(0) if is_half_way(x) => format!("{x:.6e}"),
-        Some(digits) => format!("{x:.*e}", digits.saturating_sub(1)),
+        Some(digits) => format!("{x:.*e}", digits.saturating_sub(1).min(DIGITS_MAX)),
     };
     let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let power: i32 = power.parse().unwrap_or(0);
@@ -212,8 +217,7 @@ fn general(x: f64, spec: &Spec, upper: bool) -> String {
 
 /// True where the number lies exactly between two numbers of one digit.
 fn is_half_way(x: f64) -> bool {
-    // All digits of any double.
-    let digits = format!("{x:.1100e}");
+    let digits = format!("{x:.DIGITS_MAX$e}");
     let (mantissa, _) = digits.split_once('e').unwrap_or((&digits, ""));
     mantissa.get(1..).is_some_and(|rest| rest.trim_end_matches('0') == ".5")
 }

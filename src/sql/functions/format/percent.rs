@@ -183,6 +183,9 @@ fn converted<'v>(arg: Arg<'v>, length: Length, kind: u8) -> Arg<'v> {
         (Arg::Bool(_), _) if kind == b's' => arg,
         (Arg::Bool(b), _) => Arg::Signed(b as i64),
         (Arg::Double(_) | Arg::Text(_), _) | (_, Length::LongDouble) => arg,
+        // What has no sign gets none.
+        (Arg::Unsigned(_), Length::Byte) => Arg::Unsigned(bits as u8 as u64),
+        (Arg::Unsigned(_), Length::Short) => Arg::Unsigned(bits as u16 as u64),
         (_, Length::Byte) if signed => Arg::Signed(bits as i8 as i64),
         (_, Length::Byte) => Arg::Unsigned(bits as u8 as u64),
         (_, Length::Short) if signed => Arg::Signed(bits as i16 as i64),
