@@ -130,10 +130,22 @@ fn upper(text: &str) -> String {
         let mut upper = c.to_uppercase();
         match (upper.next(), upper.next()) {
             (Some(only), None) => out.push(only),
-            _ => out.push(if c == 'ß' { 'ẞ' } else { c }),
+            _ => out.push(single_upper(c)),
         }
     }
     out
+}
+
+/// The one letter that Unicode gives as the upper case of a letter whose whole upper case is several.
+fn single_upper(c: char) -> char {
+    let code = c as u32;
+    let upper = match code {
+        0xdf => 0x1e9e,
+        0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7 => code + 8,
+        0x1fb3 | 0x1fc3 | 0x1ff3 => code + 9,
+        _ => code,
+    };
+    char::from_u32(upper).unwrap_or(c)
 }
 
 /// Lower case letter by letter: no letter becomes several, and none depends on its place in the word, as in DuckDB.
