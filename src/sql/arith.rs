@@ -379,9 +379,7 @@ fn scale_interval(interval: Interval, by: f64) -> Outcome {
 
 pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {
     if sign == "~" {
-        if of.ty == Type::Null {
-            return Ok(Typed::new(Node::Const(Value::Null), Type::BigInt, span));
-        }
+        let of = if of.ty == Type::Null { of.cast(&Type::BigInt) } else { of };
         if !of.ty.is_integer() {
             return Err(error(format!("`~` does not go with {}", of.shown()), &span));
         }

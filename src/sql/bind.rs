@@ -439,8 +439,7 @@ fn number(text: &str, span: Range<usize>) -> Bound {
                 .into_iter()
                 .find(|ty| i == i64::MIN as i128 && *ty == Type::BigInt || ty.integer_range().is_some_and(|(_, most)| i.unsigned_abs() <= most.unsigned_abs()));
             let Some(ty) = ty else { return literal(Value::Double(i as f64), Type::Double, false) };
-            // The least INTEGER is a BIGINT, and adapts to nothing.
-            return literal(Value::Int(i), ty, i != i32::MIN as i128);
+            return literal(Value::Int(i), ty, true);
         }
     } else if !digits.contains('e') {
         let width = digits.bytes().filter(u8::is_ascii_digit).count();

@@ -110,7 +110,7 @@ fn from_digits(digits: &str, bits: usize) -> Outcome {
             return Err(EvalError(format!("`{digit}` is no {} digit", if bits == 4 { "hexadecimal" } else { "binary" })));
         };
         byte = byte << bits | value as u8;
-        if (i + missing + 1) % per_byte == 0 {
+        if (i + missing + 1).is_multiple_of(per_byte) {
             out.push(byte);
             byte = 0;
         }
@@ -150,12 +150,12 @@ const BASE64_DIGITS: GeneralPurpose = GeneralPurpose::new(
 
 fn from_base64(args: &[Value]) -> Outcome {
     let of = text(args, 0).as_bytes();
-    if of.len() % 4 != 0 {
+    if !of.len().is_multiple_of(4) {
         return fail("from_base64: the length of the text is no multiple of 4");
     }
-    // As in DuckDB the third digit decides: behind it nothing is looked at.
+    // As in DuckDB the third digit decides; what is behind it only has to be one.
     let digits = match of {
-        [digits @ .., b'=', _] => digits,
+        [digits @ .., b'=', b'=' | b'+' | b'/' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'] => digits,
         [digits @ .., b'='] => digits,
         digits => digits,
     };

@@ -59,23 +59,38 @@ fn reverse(of: &str) -> String {
     if of.is_ascii() { of.chars().rev().collect() } else { clusters(of).rev().collect() }
 }
 
-/// Clusters from `offset` (from 1, negative from the end); a negative length goes to the left. Other than with
-/// code points, an offset before the text is taken for its beginning.
-fn substring(of: &str, offset: i128, length: i128) -> Result<Value, EvalError> {
-    in_substring_range(offset, length)?;
-    let size = size(of);
+/// Start and end of a substring in a text of `size` characters; they are equal where nothing is meant.
+fn start_and_end(size: i128, offset: i128, length: i128) -> (i128, i128) {
     let (start, length) = match offset {
         // Position 0 lies before the first character.
-        0 => (0, if length > 0 { length - 1 } else { 0 }),
+        0 => (0, (length - 1).max(0)),
         1.. => (size.min(offset - 1), length),
         _ => ((size + offset).max(0), length),
     };
-    let (start, end) = if length < 0 { ((start + length).max(0), start) } else { (start, (start + length).min(size)) };
-    let (start, end) = (start as usize, end as usize);
-    if of.is_ascii() {
-        return Ok(Value::text(of.get(start..end).unwrap_or_default()));
+    if length < 0 { ((start + length).max(0), start) } else { (start, (start + length).min(size)) }
+}
+
+/// Clusters from `offset` (from 1, negative from the end); a negative length goes to the left. Other than with
+/// code points, an offset before the text is taken for its beginning. As in DuckDB a positive offset is bounded by the
+/// number of bytes, and an end before the first cluster is none.
+fn substring(of: &str, offset: i128, length: i128) -> Result<Value, EvalError> {
+    in_substring_range(offset, length)?;
+    let (start, end) = start_and_end(of.len() as i128, offset, length);
+    if start == end {
+        return Ok(Value::text(""));
     }
-    Ok(Value::text(clusters(of).skip(start).take(end.saturating_sub(start)).collect::<String>()))
+    let (from, to) = (start as usize, end as usize);
+    if of.as_bytes().iter().take(to + 1).all(u8::is_ascii) {
+        return Ok(Value::text(of.get(from..to).unwrap_or_default()));
+    }
+    let (from, to) = if offset < 0 {
+        let (start, end) = start_and_end(size(of), offset, length);
+        (start as usize, end as usize)
+    } else {
+        (from, to)
+    };
+    let count = if to > from { to - from } else { usize::MAX };
+    Ok(Value::text(clusters(of).skip(from).take(count).collect::<String>()))
 }
 
 fn strip_accents(of: &str) -> String {

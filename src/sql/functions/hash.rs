@@ -54,9 +54,8 @@ fn hash(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=usize::MAX, span)?;
     let types: Vec<Type> = args.iter().map(|arg| arg.ty.clone()).collect();
     Ok(lenient(args, Type::UBigInt, span, move |args| -> Outcome {
-        let mut hashes = args.iter().zip(&types).map(|(value, ty)| hash_of(value, ty));
-        let first = hashes.next().unwrap_or(NULL_HASH);
-        Ok(Value::Int(hashes.fold(first, combined) as i128))
+        let hash = args.iter().zip(&types).fold(None, |hash, (value, ty)| Some(with(hash, value, ty)));
+        Ok(Value::Int(hash.unwrap_or(NULL_HASH) as i128))
     }))
 }
 
@@ -88,8 +87,32 @@ fn mixed_bytes(bytes: &[u8]) -> u64 {
     mixed(hash)
 }
 
-/// DuckDB's hash of a value. It follows the type in which DuckDB stores the value: what is stored in 32 bits or
-/// less is hashed as 32 bits.
+/// What the values before hash to, if there are any, together with this one. The fields of a struct and the elements of a list
+/// are combined one by one; a list without any, or NULL, changes nothing.
+fn with(before: Option<u64>, value: &Value, ty: &Type) -> u64 {
+    let then = |before: Option<u64>, hash: u64| before.map_or(hash, |before| combined(before, hash));
+    match (value, ty) {
+        (Value::Struct(values), Type::Struct(fields)) => {
+            let all = values.iter().zip(fields).fold(before, |hash, (value, (_, ty))| Some(with(hash, value, ty)));
+            all.unwrap_or(NULL_HASH)
+        }
+        (Value::Null, Type::Struct(fields)) => {
+            fields.iter().fold(before, |hash, (_, ty)| Some(with(hash, &Value::Null, ty))).unwrap_or(NULL_HASH)
+        }
+        (Value::List(items), Type::List(inner)) => {
+            items.iter().fold(before, |hash, item| Some(then(hash, with(None, item, inner)))).unwrap_or(NULL_HASH)
+        }
+        (Value::Map(entries), Type::Map(key, value_ty)) => {
+            let hash_of_entry = |k: &Value, v: &Value| with(Some(with(None, k, key)), v, value_ty);
+            entries.iter().fold(before, |hash, (k, v)| Some(then(hash, hash_of_entry(k, v)))).unwrap_or(NULL_HASH)
+        }
+        (Value::Null, Type::List(_) | Type::Map(..)) => before.unwrap_or(NULL_HASH),
+        _ => then(before, hash_of(value, ty)),
+    }
+}
+
+/// DuckDB's hash of a value that is not nested. It follows the type in which DuckDB stores the value: what is stored
+/// in 32 bits or less is hashed as 32 bits.
 fn hash_of(value: &Value, ty: &Type) -> u64 {
     match (value, ty) {
         (Value::Null, _) => NULL_HASH,
@@ -117,19 +140,6 @@ fn hash_of(value: &Value, ty: &Type) -> u64 {
         (Value::Date(days), _) => mixed(*days as u32 as u64),
         (Value::Time(micros) | Value::Timestamp(micros), _) => mixed(*micros as u64),
         (Value::Interval(interval), _) => hash_of_interval(*interval),
-        (Value::List(items), Type::List(inner)) => {
-            let mut hashes = items.iter().map(|item| hash_of(item, inner));
-            // An empty list has the hash of NULL.
-            hashes.next().map_or(NULL_HASH, |first| hashes.fold(first, combined))
-        }
-        (Value::Struct(values), Type::Struct(fields)) => {
-            let mut hashes = values.iter().zip(fields).map(|(value, (_, ty))| hash_of(value, ty));
-            hashes.next().map_or(0, |first| hashes.fold(first, combined))
-        }
-        (Value::Map(entries), Type::Map(key, value)) => {
-            let mut hashes = entries.iter().map(|(k, v)| combined(hash_of(k, key), hash_of(v, value)));
-            hashes.next().map_or(NULL_HASH, |first| hashes.fold(first, combined))
-        }
         _ => NULL_HASH,
     }
 }

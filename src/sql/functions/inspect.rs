@@ -24,7 +24,7 @@ pub const TABLE: &[Function] = &[
         want_args(&args, 2..=2, span)?;
         let mut args = args.into_iter();
         let (from, to) = (take(&mut args, span)?, take(&mut args, span)?);
-        let can = coerce::cast_cost(Source::of(&from.ty), &to.ty).is_some();
+        let can = to.ty == Type::Json || coerce::cast_cost(Source::of(&from.ty), &to.ty).is_some();
         Ok(Typed::new(Node::Const(Value::Bool(can)), Type::Boolean, span.clone()))
     }),
     typed(&["cast_to_type"], "cast_to_type(any, value of the type)", |args, span| {
@@ -33,6 +33,9 @@ pub const TABLE: &[Function] = &[
         let (of, to) = (take(&mut args, span)?, take(&mut args, span)?.ty);
         if to == Type::Null {
             return Err(error("a value's type is wanted here, NULL has none", span));
+        }
+        if matches!(of.node, Node::Const(Value::Null)) {
+            return Ok(null(to, span));
         }
         if !cast::castable(&of.ty, &to) {
             return Err(error(format!("there is no cast from {} to {to}", of.shown()), span));
@@ -46,13 +49,11 @@ pub const TABLE: &[Function] = &[
 /// The first argument, a constant, unless one of the others is NULL.
 fn constant_or_null(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=usize::MAX, span)?;
-    let (Some(first), others) = (args.first(), args.get(1..).unwrap_or_default()) else {
-        return Err(error("an argument is missing", span));
-    };
+    let Some(first) = args.first() else { return Err(error("an argument is missing", span)) };
     if !matches!(first.node, Node::Const(_)) {
         return Err(error("the first argument must be a constant", &first.span));
     }
-    if others.iter().any(|arg| matches!(arg.node, Node::Const(Value::Null))) {
+    if args.iter().any(|arg| matches!(arg.node, Node::Const(Value::Null))) {
         return Ok(null(Type::Null, span));
     }
     let ty = first.ty.clone();

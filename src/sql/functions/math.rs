@@ -85,9 +85,11 @@ fn within(function: &str, x: f64) -> Result<f64, EvalError> {
 
 /// The next even number away from zero.
 fn even(x: f64) -> f64 {
-    let up = x.abs().ceil();
-    let even = if (up / 2.0).floor() * 2.0 == up { up } else { up + 1.0 };
-    if x >= 0.0 { even } else { -even }
+    let away = if x >= 0.0 { x.ceil() } else { x.floor() };
+    if (away / 2.0).floor() * 2.0 == away {
+        return away;
+    }
+    if away >= 0.0 { away + 1.0 } else { away - 1.0 }
 }
 
 fn two(args: Vec<Typed>, span: &Range<usize>) -> Result<(Typed, Typed), crate::sql::CompileError> {

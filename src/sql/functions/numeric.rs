@@ -304,7 +304,7 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
                 let out = if digits < 0 { near(x / power) * power } else { near(x * power) / power };
                 if out.is_finite() {
                     out
-                } else if digits < 0 {
+                } else if digits < 0 && rounds {
                     0.0
                 } else {
                     x

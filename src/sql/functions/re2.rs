@@ -9,6 +9,8 @@ use std::str::Chars;
 
 /// A repetition, and repetitions within repetitions together, may demand this many copies (RE2's limit).
 const REPEAT_MAX: u64 = 1000;
+/// No name of a class is longer; what is, is no name.
+const NAME_MAX: usize = 64;
 /// Groups within groups.
 const GROUPS_MAX: usize = 100;
 
@@ -18,6 +20,7 @@ pub fn translate(pattern: &str) -> Result<String, String> {
         rest: pattern.chars().peekable(),
         out: String::with_capacity(pattern.len() + 16),
         last: Last::Nothing,
+        last_end: 0,
         copies: 1,
         groups: Vec::new(),
         most_copies: 1,
@@ -38,6 +41,8 @@ struct Translator<'p> {
     rest: Peekable<Chars<'p>>,
     out: String,
     last: Last,
+    /// Where the last atom ends; flags may stand behind it.
+    last_end: usize,
     /// How many copies of something the last atom demands by the repetitions within it.
     copies: u64,
     /// The most copies within each open group so far.
@@ -58,7 +63,7 @@ impl Translator<'_> {
                 ')' => {
                     let Some(outside) = self.groups.pop() else { return Err("unexpected `)`".into()) };
                     self.out.push(')');
-                    self.last = Last::Atom;
+                    self.atom();
                     self.copies = self.most_copies;
                     self.most_copies = outside.max(self.most_copies);
                 }
@@ -86,6 +91,7 @@ impl Translator<'_> {
 
     fn atom(&mut self) {
         self.last = Last::Atom;
+        self.last_end = self.out.len();
         self.copies = 1;
     }
 
@@ -105,7 +111,7 @@ impl Translator<'_> {
             return Err(format!("the repetition `{operator}` makes more than {REPEAT_MAX} copies"));
         }
         self.most_copies = self.most_copies.max(self.copies);
-        self.out.push_str(operator);
+        self.out.insert_str(self.last_end, operator);
         self.last = Last::Repeated;
         Ok(())
     }
@@ -364,7 +370,7 @@ impl Translator<'_> {
 
     /// `[:alpha:]`, where it is closed; the bracket is read.
     fn named_class(&mut self) -> Result<bool, String> {
-        let ahead: String = self.rest.clone().skip(1).collect();
+        let ahead: String = self.rest.clone().skip(1).take(NAME_MAX).collect();
         let Some((name, _)) = ahead.split_once(":]") else { return Ok(false) };
         let bare = name.strip_prefix('^').unwrap_or(name);
         if !NAMED_CLASSES.contains(&bare) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::text::{BYTES_MAX, ELEMENTS_MAX, too_long};
-use super::{Function, Overload, lenient, plain, re2, strict, typed, want_args};
+use super::{Function, Overload, lenient, null, plain, re2, strict, typed, want_args};
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit};
 use crate::sql::eval::{Node, Outcome};
 use crate::sql::{CompileError, EvalError, Type, Value};
@@ -160,9 +160,14 @@ fn highest_group(replacement: &str) -> usize {
 
 fn replace(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 3..=4, span)?;
+    for arg in &mut args {
+        *arg = implicit(arg.clone(), &V, "the argument")?;
+    }
+    // Before a look at the pattern, other than for the functions that only look for it (as in DuckDB).
+    if args.iter().take(3).any(|arg| matches!(arg.node, Node::Const(Value::Null))) {
+        return Ok(null(V, span));
+    }
     let (pattern, options) = prepare(&mut args, 3, Options { global: true, ..Options::default() }, span)?;
-    let Some(replacement) = args.get_mut(2) else { return Err(error("a replacement is missing", span)) };
-    *replacement = implicit(replacement.clone(), &V, "the replacement")?;
     Ok(strict(args, V, span, move |args| {
         let (Some(Value::Text(text)), Some(by), Some(Value::Text(replacement))) = (args.first(), args.get(1), args.get(2)) else {
             return Ok(Value::Null);
@@ -246,6 +251,9 @@ fn extract(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
         }));
     }
     let (pattern, _) = prepare(&mut args, 3, Options::default(), span)?;
+    if let Some(group) = args.get_mut(2) {
+        *group = implicit(group.clone(), &Type::Integer, "the group")?;
+    }
     let group = match args.get(2).map(|arg| &arg.node) {
         None => Some(0),
         Some(Node::Const(Value::Null)) => None,
@@ -331,7 +339,7 @@ fn split(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
             return Ok(Value::List(Arc::new(vec![Value::Text(text.clone())])));
         }
         pattern.with(by, |regex| {
-            let parts = super::text::split_by(text, |rest| regex.find(rest).map(|m| (m.start(), m.len())));
+            let parts = super::text::split_by(text, |rest| regex.find(rest).map(|m| (m.start(), m.len())))?;
             Ok(Value::List(Arc::new(parts.into_iter().map(Value::text).collect())))
         })
     }))

@@ -3,7 +3,7 @@
 use super::text::{fail, text};
 use super::{Function, Overload, plain};
 use crate::sql::eval::Outcome;
-use crate::sql::{Type, Value};
+use crate::sql::{EvalError, Type, Value};
 
 const V: Type = Type::Varchar;
 const D: Type = Type::Double;
@@ -12,15 +12,18 @@ pub const TABLE: &[Function] = &[
     plain(
         &["levenshtein", "editdist3"],
         "levenshtein(VARCHAR, VARCHAR)",
-        &[overload!(&[V, V], Type::BigInt, |a| Ok(Value::Int(levenshtein(text(a, 0).as_bytes(), text(a, 1).as_bytes()) as i128)))],
+        &[overload!(&[V, V], Type::BigInt, |a| {
+            let (left, right) = pair(a, STEPS_MAX)?;
+            Ok(Value::Int(levenshtein(left, right) as i128))
+        })],
     ),
     plain(
         &["damerau_levenshtein"],
         "damerau_levenshtein(VARCHAR, VARCHAR)",
-        &[overload!(&[V, V], Type::BigInt, |a| Ok(Value::Int(strsim::generic_damerau_levenshtein(
-            text(a, 0).as_bytes(),
-            text(a, 1).as_bytes()
-        ) as i128)))],
+        &[overload!(&[V, V], Type::BigInt, |a| {
+            let (left, right) = pair(a, CELLS_MAX)?;
+            Ok(Value::Int(strsim::generic_damerau_levenshtein(left, right) as i128))
+        })],
     ),
     plain(&["hamming", "mismatches"], "hamming(VARCHAR, VARCHAR)", &[overload!(&[V, V], Type::BigInt, hamming)]),
     plain(&["jaccard"], "jaccard(VARCHAR, VARCHAR)", &[overload!(&[V, V], D, jaccard)]),
@@ -35,6 +38,20 @@ pub const TABLE: &[Function] = &[
         &[overload!(&[V, V], D, |a| similarity(a, jaro_winkler)), overload!(&[V, V, D], D, |a| similarity(a, jaro_winkler))],
     ),
 ];
+
+/// Each byte of one text may meet each of the other this often: some seconds.
+const STEPS_MAX: usize = 1 << 32;
+/// What keeps a table of them may have this many cells.
+const CELLS_MAX: usize = 1 << 24;
+
+/// Both texts, where comparing each byte with each is not too much.
+fn pair(args: &[Value], most: usize) -> Result<(&[u8], &[u8]), EvalError> {
+    let (left, right) = (text(args, 0).as_bytes(), text(args, 1).as_bytes());
+    if left.len().saturating_mul(right.len()) > most {
+        return fail("the texts are too long to be compared byte by byte");
+    }
+    Ok((left, right))
+}
 
 /// Insertions, deletions and replacements, one row of the table at a time.
 fn levenshtein(left: &[u8], right: &[u8]) -> usize {
@@ -87,7 +104,8 @@ fn jaccard(args: &[Value]) -> Outcome {
 
 /// With a third argument, what is less similar than that is not similar at all.
 fn similarity(args: &[Value], of: fn(&[u8], &[u8]) -> f64) -> Outcome {
-    let similarity = of(text(args, 0).as_bytes(), text(args, 1).as_bytes());
+    let (left, right) = pair(args, STEPS_MAX)?;
+    let similarity = of(left, right);
     Ok(Value::Double(match args.get(2) {
         Some(Value::Double(least)) if similarity < *least => 0.0,
         _ => similarity,
@@ -108,8 +126,9 @@ fn jaro(left: &[u8], right: &[u8]) -> f64 {
     let mut matched = Vec::new();
     for (j, byte) in right.iter().enumerate() {
         let from = j.saturating_sub(reach);
-        let window = taken.iter_mut().zip(left).skip(from).take(j + reach + 1 - from);
-        for (taken, other) in window {
+        let window = from..(j + reach + 1).min(left.len());
+        let (Some(taken), Some(others)) = (taken.get_mut(window.clone()), left.get(window)) else { continue };
+        for (taken, other) in taken.iter_mut().zip(others) {
             if !*taken && byte == other {
                 *taken = true;
                 matched.push(*byte);

@@ -115,21 +115,44 @@ pub fn too_long<T>(function: &str) -> Result<T, EvalError> {
     Err(EvalError(format!("{function}: the result would be too long")))
 }
 
+/// Checks the length of what these lengths add up to.
+fn within(lengths: impl Iterator<Item = usize>, function: &str) -> Result<(), EvalError> {
+    if lengths.fold(0, usize::saturating_add) > BYTES_MAX { too_long(function) } else { Ok(()) }
+}
+
 /// Upper case letter by letter: a letter whose upper case is several letters stays one, as in DuckDB.
 fn upper(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let mut upper = c.to_uppercase();
         match (upper.next(), upper.next()) {
             (Some(only), None) => out.push(only),
-            _ => out.push(if c == 'ß' { 'ẞ' } else { c }),
+            _ => out.push(single_upper(c)),
         }
     }
     out
 }
 
+/// The one letter that Unicode gives as the upper case of a letter whose whole upper case is several.
+fn single_upper(c: char) -> char {
+    let code = c as u32;
+    let upper = match code {
+        0xdf => 0x1e9e,
+        0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7 => code + 8,
+        0x1fb3 | 0x1fc3 | 0x1ff3 => code + 9,
+        _ => code,
+    };
+    char::from_u32(upper).unwrap_or(c)
+}
+
 /// Lower case letter by letter: no letter becomes several, and none depends on its place in the word, as in DuckDB.
 pub fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
 }
 
@@ -189,15 +212,16 @@ fn replace(args: &[Value]) -> Outcome {
     Ok(Value::text(of.replace(part, by)))
 }
 
-fn parts<'a>(of: &'a str, separator: &str) -> Vec<&'a str> {
+fn parts<'a>(of: &'a str, separator: &str) -> Result<Vec<&'a str>, EvalError> {
     if separator.is_empty() {
         return split_by(of, |_| Some((0, 0)));
     }
-    of.split(separator).collect()
+    let parts: Vec<&str> = of.split(separator).take(ELEMENTS_MAX + 1).collect();
+    if parts.len() > ELEMENTS_MAX { too_long("split") } else { Ok(parts) }
 }
 
 /// Splits where `find` finds something in the rest (its place and length); an empty match parts off one character.
-pub fn split_by<'a>(of: &'a str, find: impl Fn(&str) -> Option<(usize, usize)>) -> Vec<&'a str> {
+pub fn split_by(of: &str, find: impl Fn(&str) -> Option<(usize, usize)>) -> Result<Vec<&str>, EvalError> {
     let mut out = Vec::new();
     let mut rest = of;
     while let Some(first) = rest.chars().next() {
@@ -210,10 +234,13 @@ pub fn split_by<'a>(of: &'a str, find: impl Fn(&str) -> Option<(usize, usize)>) 
         }
         let (Some(part), Some(behind)) = (rest.get(..at), rest.get(at + length..)) else { break };
         out.push(part);
+        if out.len() >= ELEMENTS_MAX {
+            return too_long("split");
+        }
         rest = behind;
     }
     out.push(rest);
-    out
+    Ok(out)
 }
 
 fn split(args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -222,13 +249,13 @@ fn split(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     Ok(lenient(args, Type::List(Box::new(V)), span, |args| {
         let Some(Value::Text(of)) = args.first() else { return Ok(Value::Null) };
         let Some(Value::Text(separator)) = args.get(1) else { return Ok(Value::List(Arc::new(vec![Value::Text(of.clone())]))) };
-        Ok(Value::List(Arc::new(parts(of, separator).into_iter().map(Value::text).collect())))
+        Ok(Value::List(Arc::new(parts(of, separator)?.into_iter().map(Value::text).collect())))
     }))
 }
 
 fn split_part(args: &[Value]) -> Outcome {
     let (of, separator, index) = (text(args, 0), text(args, 1), int(args, 2));
-    let parts = parts(of, separator);
+    let parts = parts(of, separator)?;
     let at = if index < 0 { parts.len() as i128 + index } else { index - 1 };
     Ok(Value::text(usize::try_from(at).ok().and_then(|at| parts.get(at)).copied().unwrap_or_default()))
 }
@@ -240,7 +267,10 @@ fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         return super::call_bound("list_concat", args, span);
     }
     let args = args.into_iter().map(|arg| arg.cast(&V)).collect();
-    Ok(lenient(args, V, span, |args| Ok(Value::text(args.iter().filter_map(Value::as_text).collect::<String>()))))
+    Ok(lenient(args, V, span, |args| {
+        within(args.iter().filter_map(Value::as_text).map(str::len), "concat")?;
+        Ok(Value::text(args.iter().filter_map(Value::as_text).collect::<String>()))
+    }))
 }
 
 fn concat_ws(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -252,6 +282,7 @@ fn concat_ws(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
     Ok(lenient(args, V, span, |args| {
         let Some((Value::Text(separator), rest)) = args.split_first() else { return Ok(Value::Null) };
         let parts: Vec<&str> = rest.iter().filter_map(Value::as_text).collect();
+        within(parts.iter().map(|part| part.len() + separator.len()), "concat_ws")?;
         Ok(Value::text(parts.join(separator)))
     }))
 }
@@ -276,16 +307,19 @@ pub fn concat_operator(left: Typed, right: Typed, span: Range<usize>) -> Bound {
             "append one element with `list_append(list, element)`",
             &span,
         )),
-        (Type::Blob, Type::Blob) => Ok(strict(vec![left, right], Type::Blob, &span, |args| match (args.first(), args.get(1)) {
-            (Some(Value::Blob(a)), Some(Value::Blob(b))) => Ok(Value::Blob(Arc::new([a.as_slice(), b.as_slice()].concat()))),
-            _ => Ok(Value::Null),
+        (Type::Blob, Type::Blob) => Ok(strict(vec![left, right], Type::Blob, &span, |args| {
+            let (left, right) = (bytes(args, 0), bytes(args, 1));
+            within([left.len(), right.len()].into_iter(), "||")?;
+            Ok(blob([left, right].concat()))
         })),
         _ => {
             let args = vec![left.cast(&V), right.cast(&V)];
             Ok(strict(args, V, &span, |args| {
-                let mut out = compact_str::CompactString::with_capacity(text(args, 0).len() + text(args, 1).len());
-                out.push_str(text(args, 0));
-                out.push_str(text(args, 1));
+                let (left, right) = (text(args, 0), text(args, 1));
+                within([left.len(), right.len()].into_iter(), "||")?;
+                let mut out = compact_str::CompactString::with_capacity(left.len() + right.len());
+                out.push_str(left);
+                out.push_str(right);
                 Ok(Value::Text(out))
             }))
         }

@@ -240,7 +240,7 @@ impl Parser {
         }
         for sign in ["~", "@"] {
             if self.take_sign(sign) {
-                let of = self.binary(power::OPERATOR)?;
+                let of = self.binary(power::OPERATOR + 1)?;
                 return self.unary_node(from, of, |of| Kind::Unary(if sign == "~" { "~" } else { "@" }, of));
             }
         }

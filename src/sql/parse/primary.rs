@@ -379,7 +379,7 @@ impl Parser {
         while !self.sign(")") {
             if self.take_word("from") || (low.is_none() && self.take_sign(",")) {
                 low = Some(self.expression()?);
-            } else if self.take_word("for") || self.take_sign(",") {
+            } else if length.is_none() && (self.take_word("for") || self.take_sign(",")) {
                 length = Some(self.expression()?);
             } else {
                 break;

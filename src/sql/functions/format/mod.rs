@@ -149,7 +149,7 @@ fn write_text(out: &mut Output, text: &str, spec: &Spec) -> Result<(), Failure> 
         return wrong_kind(spec.kind, "text");
     }
     let end = spec.precision.and_then(|most| text.char_indices().nth(most)).map_or(text.len(), |(at, _)| at);
-    out.padded(text[..end].as_bytes(), spec)
+    out.padded(&text.as_bytes()[..end], spec)
 }
 
 fn wrong_kind<T>(kind: u8, what: &str) -> Result<T, Failure> {

@@ -116,16 +116,16 @@ pub fn write_double(out: &mut Output, x: f64, spec: &Spec) -> Result<(), Failure
     }
     let digits = match style {
         Style::General => general(x, &spec, upper),
-        Style::Exponent => exponent(x, spec.precision.unwrap_or(6), upper),
+        Style::Exponent => exponent(x, spec.precision.unwrap_or(6), &spec, upper),
         Style::Fixed => fixed(x, spec.precision.unwrap_or(6), &spec),
-        Style::Hexadecimal => hexadecimal(x, spec.precision, upper),
+        Style::Hexadecimal => hexadecimal(x, &spec, upper),
     };
     out.padded(format!("{sign}{digits}").as_bytes(), &spec)
 }
 
-/// The point becomes a comma where it separates the thousands.
+/// The point becomes a comma where it separates the thousands (but for the types of a locale).
 fn point(spec: &Spec) -> char {
-    if spec.thousands == Some(b'.') { ',' } else { '.' }
+    if spec.thousands == Some(b'.') && !matches!(spec.kind, b'n' | b'l' | b'L') { ',' } else { '.' }
 }
 
 fn whole_part(digits: &str, spec: &Spec) -> String {
@@ -135,20 +135,27 @@ fn whole_part(digits: &str, spec: &Spec) -> String {
     }
 }
 
+/// No double has more digits behind the point than this; what is asked for beyond are zeros (and more than 65535
+/// cannot be asked of Rust's own formatting).
+const DIGITS_MAX: usize = 1100;
+
 fn fixed(x: f64, precision: usize, spec: &Spec) -> String {
-    let digits = format!("{x:.precision$}");
+    let digits = format!("{x:.*}", precision.min(DIGITS_MAX));
+    let zeros = precision.saturating_sub(DIGITS_MAX);
     let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
     let mut out = whole_part(whole, spec);
-    if !fraction.is_empty() || spec.alternate {
+    // With `#` the point stays without a fraction, unless the number is too small to have digits at all.
+    if !fraction.is_empty() || (spec.alternate && (x == 0.0 || x >= 0.1)) {
         out.push(point(spec));
     }
-    out + fraction
+    out + fraction + &"0".repeat(zeros)
 }
 
 /// `1.5e+00` of Rust's `1.5e0`.
-fn exponent(x: f64, precision: usize, upper: bool) -> String {
-    let digits = format!("{x:.precision$e}");
+fn exponent(x: f64, precision: usize, spec: &Spec, upper: bool) -> String {
+    let digits = format!("{x:.*e}", precision.min(DIGITS_MAX));
     let (mantissa, exponent) = digits.split_once('e').unwrap_or((&digits, "0"));
+    let mantissa = mantissa.replace('.', point(spec).encode_utf8(&mut [0; 4])) + &"0".repeat(precision.saturating_sub(DIGITS_MAX));
     format!("{mantissa}{}", written_exponent(exponent.parse().unwrap_or(0), upper))
 }
 
@@ -163,7 +170,7 @@ fn general(x: f64, spec: &Spec, upper: bool) -> String {
         None => format!("{x:e}"),
         // Half-way between two digits, precision 0 falls back to the usual one (as the fmt library does).
         Some(0) if is_half_way(x) => format!("{x:.6e}"),
-        Some(digits) => format!("{x:.*e}", digits.saturating_sub(1)),
+        Some(digits) => format!("{x:.*e}", digits.saturating_sub(1).min(DIGITS_MAX)),
     };
     let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let power: i32 = power.parse().unwrap_or(0);
@@ -210,19 +217,20 @@ fn general(x: f64, spec: &Spec, upper: bool) -> String {
 
 /// True where the number lies exactly between two numbers of one digit.
 fn is_half_way(x: f64) -> bool {
-    let digits = format!("{x:e}");
-    digits.split_once('e').is_some_and(|(mantissa, _)| mantissa.len() == 3 && mantissa.ends_with(".5"))
+    let digits = format!("{x:.DIGITS_MAX$e}");
+    let (mantissa, _) = digits.split_once('e').unwrap_or((&digits, ""));
+    mantissa.get(1..).is_some_and(|rest| rest.trim_end_matches('0') == ".5")
 }
 
 /// C's `%a`: `0x1.8p+0`.
-fn hexadecimal(x: f64, precision: Option<usize>, upper: bool) -> String {
+fn hexadecimal(x: f64, spec: &Spec, upper: bool) -> String {
     const FRACTION_BITS: u32 = 52;
     let bits = x.to_bits();
     let fraction = bits & ((1 << FRACTION_BITS) - 1);
     let biased = (bits >> FRACTION_BITS) as i32 & 0x7ff;
     let (mut lead, mut power) = if biased == 0 { (0u64, if fraction == 0 { 0 } else { -1022 }) } else { (1, biased - 1023) };
     let mut digits = format!("{fraction:013x}");
-    match precision {
+    match spec.precision {
         None => digits.truncate(digits.trim_end_matches('0').len()),
         Some(precision) if precision < digits.len() => {
             let dropped = 4 * (digits.len() - precision) as u32;
@@ -237,7 +245,7 @@ fn hexadecimal(x: f64, precision: Option<usize>, upper: bool) -> String {
         }
         Some(precision) => digits.push_str(&"0".repeat(precision - digits.len())),
     }
-    let point = if digits.is_empty() { "" } else { "." };
+    let point = if digits.is_empty() && !spec.alternate { "" } else { "." };
     let out = format!("0x{lead}{point}{digits}p{power:+}");
     if upper { out.to_uppercase() } else { out }
 }

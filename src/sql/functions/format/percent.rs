@@ -27,6 +27,7 @@ pub fn format(format: &str, args: &[Arg]) -> Result<Value, Failure> {
 fn conversion(format: &[u8], at: &mut usize, args: &mut Args, out: &mut Output) -> Result<(), Failure> {
     let mut spec = Spec { align: Align::Right, ..Spec::PLAIN };
     let number = header(format, at, args, &mut spec)?;
+    let mut bare_point = false;
     if format.get(*at) == Some(&b'.') {
         *at += 1;
         spec.precision = Some(match format.get(*at) {
@@ -39,7 +40,10 @@ fn conversion(format: &[u8], at: &mut usize, args: &mut Args, out: &mut Output) 
                     (false, precision) => precision,
                 }
             }
-            _ => 0,
+            _ => {
+                bare_point = true;
+                0
+            }
         });
     }
     let arg = match number {
@@ -63,6 +67,10 @@ fn conversion(format: &[u8], at: &mut usize, args: &mut Args, out: &mut Output) 
     let mut arg = converted(arg, length, kind);
     spec.kind = kind;
     if arg.is_integral() {
+        // `%.d` separates the thousands by points.
+        if bare_point && matches!(kind, b'd' | b'i' | b'u') {
+            spec.thousands = Some(b'.');
+        }
         match kind {
             b'i' | b'u' => spec.kind = b'd',
             b'c' => arg = Arg::Byte(low_byte(arg)),
@@ -175,6 +183,9 @@ fn converted<'v>(arg: Arg<'v>, length: Length, kind: u8) -> Arg<'v> {
         (Arg::Bool(_), _) if kind == b's' => arg,
         (Arg::Bool(b), _) => Arg::Signed(b as i64),
         (Arg::Double(_) | Arg::Text(_), _) | (_, Length::LongDouble) => arg,
+        // What has no sign gets none.
+        (Arg::Unsigned(_), Length::Byte) => Arg::Unsigned(bits as u8 as u64),
+        (Arg::Unsigned(_), Length::Short) => Arg::Unsigned(bits as u16 as u64),
         (_, Length::Byte) if signed => Arg::Signed(bits as i8 as i64),
         (_, Length::Byte) => Arg::Unsigned(bits as u8 as u64),
         (_, Length::Short) if signed => Arg::Signed(bits as i16 as i64),
