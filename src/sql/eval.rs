@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::compare::{self, By, Comparison};
-use super::{Env, EvalError, Interval, MapEntries, Slot, Type, Value, cast, datetime};
+use super::{Env, EvalError, Interval, MapEntries, Slot, Type, Value, cast, datetime, json};
 
 pub type Outcome = Result<Value, EvalError>;
 
@@ -348,6 +348,12 @@ impl Node {
             }
             Node::Cast(node) => {
                 let value = node.of.eval(env, locals)?;
+                if node.or_null
+                    && node.from == Type::Json
+                    && let Value::Text(text) = &value
+                {
+                    return Ok(json::try_from_json(text, &node.to));
+                }
                 match cast::cast(value, &node.from, &node.to) {
                     Err(_) if node.or_null => Value::Null,
                     result => return result,
