@@ -223,9 +223,12 @@ impl<'s> Binder<'s> {
     }
 
     pub fn field(&mut self, of: Typed, name: &str, span: Range<usize>) -> Bound {
+        if of.ty == Type::Json {
+            let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
+            return functions::call_bound("json_extract", vec![of, key], &span);
+        }
         let Type::Struct(fields) = &of.ty else {
             let help = match &of.ty {
-                Type::Json => format!("take a field of JSON with `->> '{name}'`"),
                 Type::Map(..) => format!("take a value of a map with `['{name}']`"),
                 _ => "only structs have fields".to_string(),
             };
