@@ -26,13 +26,15 @@ pub struct Typed {
 impl Typed {
     /// Folds the node where it is constant.
     pub fn new(node: Node, ty: Type, span: Range<usize>) -> Typed {
-        Typed { node: node.fold(), ty, literal: false, span }
+        // The VARCHAR that a call with a NULL literal gives is as good as written, for DuckDB.
+        let literal = ty == Type::Varchar && matches!(node, Node::Call { .. }) && node.is_null_for_certain();
+        Typed { node: node.fold(), ty, literal, span }
     }
 
     pub fn source(&self) -> Source<'_> {
         let literal = match &self.node {
             Node::Const(Value::Int(i)) if self.literal && self.ty.is_integer() => Literal::Int(*i),
-            Node::Const(Value::Text(_)) if self.literal && self.ty == Type::Varchar => Literal::Text,
+            Node::Const(Value::Text(_) | Value::Null) if self.literal && self.ty == Type::Varchar => Literal::Text,
             _ => Literal::None,
         };
         Source { ty: &self.ty, literal }

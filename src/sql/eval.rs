@@ -551,7 +551,7 @@ impl Node {
     }
 
     /// A NULL literal makes a strict function NULL without a look at its other arguments (as DuckDB's binder does).
-    fn is_null_for_certain(&self) -> bool {
+    pub fn is_null_for_certain(&self) -> bool {
         let null = |node: &Node| matches!(node, Node::Const(Value::Null));
         match self {
             Node::Whole(node) => null(&node.left) || null(&node.right),

@@ -107,6 +107,11 @@ pub fn of_timestamp(at: i64, part: Part) -> Value {
     of_parts(date_of(at) as i64, time_of(at), part)
 }
 
+/// A part of a date.
+pub fn of_date(date: i64, part: Part) -> Value {
+    of_parts(date, 0, part)
+}
+
 /// A part of a time of the day, which may be 24:00:00.
 pub fn of_time(time: i64, part: Part) -> Value {
     of_parts(0, time, part)
@@ -231,10 +236,16 @@ pub fn truncate_interval(interval: Interval, part: Part) -> Interval {
 }
 
 /// How many borders of a unit lie between two moments (DATE_DIFF).
-pub fn crossed(part: Part, from: i64, to: i64) -> Option<i64> {
-    let (from_date, to_date) = (date_of(from) as i64, date_of(to) as i64);
+pub fn crossed(part: Part, from: i128, to: i128) -> Option<i64> {
+    let date = |at: i128| i64::try_from(at.div_euclid(MICROS_PER_DAY as i128)).ok();
+    let (from_date, to_date) = (date(from)?, date(to)?);
     let ((from_year, from_month, _), (to_year, to_month, _)) = (civil_of(from_date), civil_of(to_date));
-    let per = |micros: i64| to.div_euclid(micros).checked_sub(from.div_euclid(micros));
+    let per = |micros: i128| i64::try_from(to.div_euclid(micros) - from.div_euclid(micros)).ok();
+    // The small units are counted in 64 bits.
+    let small = |at: i128| i64::try_from(at).is_ok();
+    if matches!(part, Part::Millisecond | Part::Microsecond) && !(small(from) && small(to)) {
+        return None;
+    }
     match part {
         Part::Millennium => Some(to_year / 1000 - from_year / 1000),
         Part::Century => Some(to_year / 100 - from_year / 100),
@@ -252,12 +263,14 @@ pub fn crossed(part: Part, from: i64, to: i64) -> Option<i64> {
         Part::Minute => per(60_000_000),
         Part::Second | Part::Epoch => per(1_000_000),
         Part::Millisecond => per(1000),
-        _ => to.checked_sub(from),
+        _ => i64::try_from(to - from).ok(),
     }
 }
 
 /// How many whole units lie between two moments (DATE_SUB).
-pub fn complete(part: Part, from: i64, to: i64) -> Option<i64> {
+pub fn complete(part: Part, from: i128, to: i128) -> Option<i64> {
+    // Dates beyond TIMESTAMP have no such difference.
+    let (from, to) = (i64::try_from(from).ok()?, i64::try_from(to).ok()?);
     let per = |micros: i64| Some(to.checked_sub(from)? / micros);
     match part {
         Part::Millennium => Some(months_between(from, to)? / 12_000),

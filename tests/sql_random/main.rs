@@ -137,13 +137,14 @@ fn texts_are_cast_to_all_types_as_duckdb_casts_them() {
     let mut hunt = Hunt::new(1);
     for text in TEXTS {
         let text = text.replace('\'', "''");
-        // What docs/language.md says of JSON: numbers of more than 64 bits, and what the standard does not allow.
-        let json =
-            serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|json| json.as_f64().is_none_or(|x| x.abs() < 1e18 && x != 32767.5));
-        let sources = [Some(format!("'{text}'::VARCHAR")), (json && text != "-0").then(|| format!("'{text}'::JSON"))];
-        for source in sources.into_iter().flatten() {
-            let standard = !text.to_ascii_lowercase().contains("inf") && !text.to_ascii_lowercase().contains("nan") && text != "[1,]";
-            let types = types().into_iter().filter(|ty| standard || !matches!(ty.to_string().as_str(), "JSON" | "JSON[]"));
+        let mut sources = vec![format!("'{text}'::VARCHAR")];
+        // Of these two DuckDB makes a wrong number, and a map with one key twice.
+        let wrong = matches!(text.as_str(), "32767.5" | "{\"a\":1,\"a\":2}");
+        if !wrong && sql::cast_text(&text, &Type::Json).is_ok() {
+            sources.push(format!("'{text}'::JSON"));
+        }
+        for source in sources {
+            let types = types().into_iter();
             let trees = types.map(|ty| (Tree::leaf(format!("TRY_CAST({source} AS {ty})"), None), None)).collect();
             hunt.compare(trees);
         }

@@ -192,6 +192,14 @@ fn place(index: i128, len: usize) -> Option<usize> {
 /// `xs[i]` on a list or a text.
 pub fn element(of: Typed, index: Typed, span: Range<usize>) -> Bound {
     let index = implicit(index, &Type::BigInt, "an index")?;
+    // DuckDB's types of what a NULL literal makes NULL.
+    let null_literal = |typed: &Typed| matches!(typed.node, Node::Const(Value::Null));
+    if of.ty == Type::Null {
+        return Ok(super::null(Type::Varchar, &span));
+    }
+    if matches!(of.ty, Type::List(_)) && (null_literal(&of) || null_literal(&index)) {
+        return Ok(super::null(Type::Null, &span));
+    }
     match &of.ty {
         Type::List(inner) => {
             let ty = (**inner).clone();
@@ -384,6 +392,9 @@ fn sort(mut args: Vec<Typed>, span: &Range<usize>, reverse: bool) -> Bound {
         }
     }
     let ty = inner(&args[0])?;
+    if matches!(args[0].node, Node::Const(Value::Null)) {
+        return Ok(super::null(Type::Null, span));
+    }
     let by = By::of(&ty);
     let nulls_first = nulls_first.unwrap_or(false);
     Ok(strict(args, list_of(ty), span, move |args| {
@@ -581,6 +592,7 @@ fn each(binder: &mut Binder, call: &Call, each: Each) -> Bound {
             if item_ty == Type::Null {
                 return Ok(of);
             }
+            let body = if matches!(body.node, Node::Const(Value::Null)) { super::null(Type::Boolean, &body.span) } else { body };
             if !cast::castable(&body.ty, &Type::Boolean) {
                 return Err(error(format!("the lambda must give a BOOLEAN, it gives {}", body.shown()), &body.span));
             }
@@ -588,6 +600,9 @@ fn each(binder: &mut Binder, call: &Call, each: Each) -> Bound {
         }
         Each::Reduce => (body.cast(&item_ty), item_ty.clone()),
     };
+    if each == Each::Transform && matches!(of.node, Node::Const(Value::Null)) {
+        return Ok(super::null(Type::Null, &call.span));
+    }
     let node = Node::Each { each, list: Box::new(of.node), body: Box::new(body.node), first_local, with_index };
     Ok(Typed::new(node, ty, call.span.clone()))
 }

@@ -141,6 +141,7 @@ pub fn extract_value(map: Typed, key: Typed, span: Range<usize>) -> Bound {
     // A map that is empty by its type is not looked into.
     if let Type::Map(key_ty, value_ty) = &map.ty
         && **key_ty == Type::Null
+        && matches!(map.node, Node::Const(_))
     {
         return Ok(super::null((**value_ty).clone(), &span));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Function, Overload, null, plain, strict, take, typed, want_args};
 use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit, unit};
-use crate::sql::eval::{Outcome, date_out_of_range, interval_out_of_range};
+use crate::sql::eval::{Node, Outcome, date_out_of_range, interval_out_of_range};
 use crate::sql::time_parts::{self, Part};
 use crate::sql::{EvalError, Interval, Type, Value, cast, datetime, time_format};
 
@@ -172,6 +172,16 @@ fn moment(of: Typed, also: &[Type]) -> Bound {
     }
 }
 
+/// The day of a date or timestamp that is finite.
+fn finite_date(value: Option<&Value>) -> Option<i32> {
+    let date = match value? {
+        Value::Date(d) => *d,
+        Value::Timestamp(t) => datetime::date_of(*t),
+        _ => return None,
+    };
+    (date.unsigned_abs() != datetime::DATE_INFINITY as u32).then_some(date)
+}
+
 /// Microseconds since the epoch of a date or timestamp.
 fn micros(value: Option<&Value>) -> Option<i64> {
     match value? {
@@ -229,6 +239,7 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
         Ok(match a.first() {
             Some(Value::Interval(i)) => time_parts::of_interval(*i, part),
             Some(Value::Time(t)) => time_parts::of_time(*t, part),
+            Some(Value::Date(d)) if d.unsigned_abs() != datetime::DATE_INFINITY as u32 => time_parts::of_date(*d as i64, part),
             value => match micros(value) {
                 Some(at) if datetime::is_finite(at) => time_parts::of_timestamp(at, part),
                 _ => Value::Null,
@@ -265,7 +276,7 @@ fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bo
     }))
 }
 
-fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -> Option<i64>) -> Bound {
+fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i128, i128) -> Option<i64>) -> Bound {
     want_args(&args, 3..=3, span)?;
     let mut args = args.into_iter();
     let part = constant_part(&take(&mut args, span)?)?;
@@ -281,6 +292,9 @@ fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -
         _ => (from, to),
     };
     let (from, to) = (moment(from, &[Type::Time])?, moment(to, &[Type::Time])?);
+    if [&from, &to].iter().any(|side| matches!(side.node, Node::Const(Value::Null))) {
+        return Ok(null(I64, span));
+    }
     if from.ty == Type::Time && !part.is_of_time() {
         return Err(error("a TIME has no such unit", span));
     }
@@ -289,13 +303,12 @@ fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -
     }
     Ok(strict(vec![from, to], I64, span, move |a| {
         let at = |i: usize| match a.get(i) {
-            Some(Value::Time(t)) => Some(*t),
-            value => micros(value),
+            Some(Value::Time(t)) => Some(*t as i128),
+            Some(Value::Timestamp(t)) if datetime::is_finite(*t) => Some(*t as i128),
+            Some(Value::Date(d)) if d.unsigned_abs() != datetime::DATE_INFINITY as u32 => Some(*d as i128 * datetime::MICROS_PER_DAY as i128),
+            _ => None,
         };
-        let (Some(from), Some(to)) = (at(0), at(1)) else { return Err(date_out_of_range()) };
-        if !datetime::is_finite(from) || !datetime::is_finite(to) {
-            return Ok(Value::Null);
-        }
+        let (Some(from), Some(to)) = (at(0), at(1)) else { return Ok(Value::Null) };
         count(part, from, to).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
     }))
 }
@@ -335,10 +348,7 @@ fn named(args: Vec<Typed>, span: &Range<usize>, name: fn(i32) -> &'static str) -
     let mut args = args.into_iter();
     let of = moment(take(&mut args, span)?, &[])?;
     Ok(strict(vec![of], Type::Varchar, span, move |a| {
-        Ok(match micros(a.first()) {
-            Some(at) if datetime::is_finite(at) => Value::text(name(datetime::date_of(at))),
-            _ => Value::Null,
-        })
+        Ok(finite_date(a.first()).map_or(Value::Null, |date| Value::text(name(date))))
     }))
 }
 
@@ -347,8 +357,11 @@ fn last_day(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     let mut args = args.into_iter();
     let of = moment(take(&mut args, span)?, &[])?;
     Ok(strict(vec![of], Type::Date, span, |a| {
-        let Some(at) = micros(a.first()).filter(|t| datetime::is_finite(*t)) else { return Ok(Value::Null) };
-        let (year, month, _) = datetime::civil_of(datetime::date_of(at) as i64);
+        let Some(date) = finite_date(a.first()) else { return Ok(Value::Null) };
+        let (year, month, _) = datetime::civil_of(date as i64);
+        // DuckDB finds it before the first day of the next month, which must be a date, too.
+        let next = datetime::make_date(year + i64::from(month == 12), month % 12 + 1, 1);
+        next.ok_or_else(date_out_of_range)?;
         datetime::make_date(year, month, datetime::days_in_month(year, month)).map(Value::Date).ok_or_else(date_out_of_range)
     }))
 }

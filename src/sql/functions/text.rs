@@ -289,17 +289,11 @@ fn concat_ws(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
 
 /// `||`: lists with lists, blobs with blobs, everything else by its text; NULL gives NULL.
 pub fn concat_operator(left: Typed, right: Typed, span: Range<usize>) -> Bound {
-    let null_literal = |side: &Typed| matches!(side.node, Node::Const(Value::Null)) && !matches!(side.ty, Type::List(_));
-    if null_literal(&left) && null_literal(&right)
-        || (null_literal(&left) || null_literal(&right)) && !matches!((&left.ty, &right.ty), (Type::List(_), _) | (_, Type::List(_)))
-    {
+    if [&left, &right].iter().any(|side| side.ty == Type::Null || matches!(side.node, Node::Const(Value::Null))) {
         return Ok(null(Type::Null, &span));
     }
     match (&left.ty, &right.ty) {
-        (Type::Null, _) | (_, Type::Null) if !matches!((&left.ty, &right.ty), (Type::List(_), _) | (_, Type::List(_))) => {
-            Ok(null(Type::Null, &span))
-        }
-        (Type::List(_), Type::List(_) | Type::Null) | (Type::Null, Type::List(_)) => {
+        (Type::List(_), Type::List(_)) => {
             super::list::concat_operator(vec![left, right], &span)
         }
         (Type::List(_), _) | (_, Type::List(_)) => Err(error_with_help(
