@@ -94,7 +94,12 @@ pub fn binary(sign: &'static str, left: Typed, right: Typed, span: Range<usize>)
             if to_left.is_decimal() {
                 return decimal(sign, left, right, span);
             }
-            let (left, right) = (left.cast(to_left), right.cast(to_right));
+            // A side without a type makes it NULL, whatever the other one is.
+            let untyped = left.ty == Type::Null || right.ty == Type::Null;
+            let (mut left, right) = (left.cast(to_left), right.cast(to_right));
+            if untyped {
+                left.node = Node::Const(Value::Null);
+            }
             if to_left == to_right && to_left.is_numeric() {
                 let ty = to_left.clone();
                 return Ok(number(operation(sign), left.node, right.node, ty, span));
@@ -359,7 +364,7 @@ fn divide_interval(args: &[Value]) -> Outcome {
 fn scale_interval(interval: Interval, by: f64) -> Outcome {
     const SECONDS_PER_DAY: f64 = 86_400.0;
     let millionths = |x: f64| (x * 1e6).round_ties_even() / 1e6;
-    let whole = |x: f64| if x.abs() < i32::MAX as f64 + 1.0 { Ok(x.trunc()) } else { Err(interval_out_of_range()) };
+    let whole = |x: f64| if (i32::MIN as f64..i32::MAX as f64 + 1.0).contains(&x) { Ok(x.trunc()) } else { Err(interval_out_of_range()) };
     let (months, days) = (interval.months as f64 * by, interval.days as f64 * by);
     let (whole_months, mut whole_days) = (whole(months)?, whole(days)?);
     let carried_days = millionths((months - whole_months) * 30.0);

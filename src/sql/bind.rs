@@ -443,8 +443,7 @@ fn number(text: &str, span: Range<usize>) -> Bound {
             let ty = [Type::Integer, Type::BigInt, Type::HugeInt]
                 .into_iter()
                 .find(|ty| i == i64::MIN as i128 && *ty == Type::BigInt || ty.integer_range().is_some_and(|(_, most)| i.unsigned_abs() <= most.unsigned_abs()));
-            let Some(ty) = ty else { return literal(Value::Double(i as f64), Type::Double, false) };
-            return literal(Value::Int(i), ty, true);
+            return literal(Value::Int(i), ty.unwrap_or(Type::HugeInt), true);
         }
     } else if !digits.contains('e') {
         let width = digits.bytes().filter(u8::is_ascii_digit).count();

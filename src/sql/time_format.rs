@@ -1,6 +1,6 @@
 //! strftime and strptime: DuckDB's format specifiers.
 
-use super::datetime::{civil_of, date_of, format_timestamp, make_date, make_time, time_of, timestamp_of};
+use super::datetime::{civil_of, make_date, make_time, timestamp_of};
 use super::time_parts::{day_of_week, day_of_year, iso_week};
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -53,10 +53,8 @@ pub fn check(format: &str) -> Result<(), String> {
     items(format).map(|_| ())
 }
 
-/// The text of a finite timestamp.
-pub fn format(at: i64, format: &str) -> Result<String, String> {
-    let date = date_of(at) as i64;
-    let time = time_of(at);
+/// The text of a day since 1970-01-01 and of microseconds since its midnight.
+pub fn format(date: i64, time: i64, format: &str) -> Result<String, String> {
     let (year, month, day) = civil_of(date);
     let seconds = time / 1_000_000;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -99,7 +97,7 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
             'z' => out.push_str("+00"),
             'Z' => {}
             'c' if year < 0 => out.push_str(&format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
-            'c' => out.push_str(format_timestamp(at.saturating_sub(at.rem_euclid(1_000_000))).as_str()),
+            'c' => out.push_str(&format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
             'x' => out.push_str(&if year < 0 { format!("{year}-{month:02}-{day:02}") } else { format!("{year:04}-{month:02}-{day:02}") }),
             'X' => out.push_str(&format!("{hour:02}:{minute:02}:{second:02}")),
             _ => out.push('%'),

@@ -253,10 +253,8 @@ pub fn crossed(part: Part, from: i128, to: i128) -> Option<i64> {
         Part::Year => Some(to_year - from_year),
         Part::Quarter => Some((to_year * 12 + to_month - 1) / 3 - (from_year * 12 + from_month - 1) / 3),
         Part::Month => Some((to_year - from_year) * 12 + to_month - from_month),
-        Part::Week | Part::YearWeek => {
-            let monday = |date: i64| date - (day_of_week(date) + 6) % 7;
-            Some(monday(to_date).div_euclid(7) - monday(from_date).div_euclid(7))
-        }
+        // DuckDB counts seven days here, and no borders.
+        Part::Week | Part::YearWeek => Some((to_date - from_date) / 7),
         Part::IsoYear => Some(iso_week(to_date).0 - iso_week(from_date).0),
         Part::Day | Part::DayOfWeek | Part::IsoDayOfWeek | Part::DayOfYear => Some(to_date - from_date),
         Part::Hour => per(3_600_000_000),

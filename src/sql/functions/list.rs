@@ -191,11 +191,13 @@ fn place(index: i128, len: usize) -> Option<usize> {
 
 /// `xs[i]` on a list or a text.
 pub fn element(of: Typed, index: Typed, span: Range<usize>) -> Bound {
+    let by_text = index.source().literal == coerce::Literal::Text;
     let index = implicit(index, &Type::BigInt, "an index")?;
     // DuckDB's types of what a NULL literal makes NULL.
     let null_literal = |typed: &Typed| matches!(typed.node, Node::Const(Value::Null));
     if of.ty == Type::Null {
-        return Ok(super::null(Type::Varchar, &span));
+        let ty = if by_text { Type::Null } else { Type::Varchar };
+        return Ok(Typed { literal: true, ..super::null(ty, &span) });
     }
     if matches!(of.ty, Type::List(_)) && (null_literal(&of) || null_literal(&index)) {
         return Ok(super::null(Type::Null, &span));
@@ -278,7 +280,7 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     let nested = ty.is_nested();
     Ok(strict(args, ty, span, move |args| {
         let present = items(args).unwrap_or_default().iter().filter(|x| !x.is_null());
-        let order = |a: &&Value, b: &&Value| if by == By::Value { compare::order_by_key(a, b) } else { by.order(a, b) };
+        let order = |a: &&Value, b: &&Value| if nested { compare::order_by_key(a, b) } else { by.order(a, b) };
         let found = if greatest { present.max_by(order) } else { present.min_by(order) };
         let found = found.cloned().unwrap_or_default();
         Ok(if nested { compare::without_negative_zero(found) } else { found })
@@ -416,21 +418,46 @@ fn reverse(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     Ok(strict(args, list_of(ty), span, |args| Ok(Value::List(Arc::new(items(args).unwrap_or_default().iter().rev().cloned().collect())))))
 }
 
-fn seen(args: &[Value]) -> indexmap::IndexSet<Value, foldhash::fast::FixedState> {
-    items(args).unwrap_or_default().iter().filter(|x| !x.is_null()).cloned().collect()
+/// The elements, each once, in order of first appearance, without NULL, by what they are equal by here.
+fn seen(args: &[Value]) -> indexmap::IndexMap<Value, Value, foldhash::fast::FixedState> {
+    let mut out = indexmap::IndexMap::default();
+    for item in items(args).unwrap_or_default().iter().filter(|x| !x.is_null()) {
+        out.entry(by_parts(item)).or_insert_with(|| item.clone());
+    }
+    out
+}
+
+/// A day is not 24 hours where lists are looked through: intervals are equal by their parts.
+fn by_parts(value: &Value) -> Value {
+    match value {
+        Value::Interval(i) => Value::List(Arc::new([i.months as i128, i.days as i128, i.micros as i128].map(Value::Int).to_vec())),
+        Value::List(items) => Value::List(Arc::new(items.iter().map(by_parts).collect())),
+        Value::Struct(items) => Value::Struct(Arc::new(items.iter().map(by_parts).collect())),
+        other => other.clone(),
+    }
+}
+
+fn is_nan(value: &Value) -> bool {
+    matches!(value, Value::Double(x) if x.is_nan()) || matches!(value, Value::Float(x) if x.is_nan())
+}
+
+/// As [`seen`], but each NaN stays: DuckDB's list_distinct finds no two of them equal.
+fn each_once(args: &[Value]) -> Vec<Value> {
+    let nans = items(args).unwrap_or_default().iter().filter(|x| is_nan(x)).cloned();
+    seen(args).into_values().filter(|x| !is_nan(x)).chain(nans).collect()
 }
 
 /// Each element once, in order of first appearance, without NULL.
 fn distinct(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
     let ty = inner(&args[0])?;
-    Ok(strict(args, list_of(ty), span, |args| Ok(Value::List(Arc::new(seen(args).into_iter().collect())))))
+    Ok(strict(args, list_of(ty), span, |args| Ok(Value::List(Arc::new(each_once(args))))))
 }
 
 fn unique(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
     inner(&args[0])?;
-    Ok(strict(args, Type::UBigInt, span, |args| Ok(Value::Int(seen(args).len() as i128))))
+    Ok(strict(args, Type::UBigInt, span, |args| Ok(Value::Int(each_once(args).len() as i128))))
 }
 
 fn flatten(args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -476,7 +503,7 @@ fn overlap(args: Vec<Typed>, span: &Range<usize>, all: bool) -> Bound {
     let (args, _) = pair(args, span)?;
     Ok(strict(args, Type::Boolean, span, move |args| {
         let (left, right) = (seen(args), seen(args.get(1..).unwrap_or_default()));
-        Ok(Value::Bool(if all { right.iter().all(|x| left.contains(x)) } else { right.iter().any(|x| left.contains(x)) }))
+        Ok(Value::Bool(if all { right.keys().all(|x| left.contains_key(x)) } else { right.keys().any(|x| left.contains_key(x)) }))
     }))
 }
 
@@ -487,7 +514,7 @@ fn intersect(args: Vec<Typed>, span: &Range<usize>) -> Bound {
             return Ok(Value::Null);
         }
         let right = seen(args.get(1..).unwrap_or_default());
-        Ok(Value::List(Arc::new(seen(args).into_iter().filter(|x| right.contains(x)).collect())))
+        Ok(Value::List(Arc::new(seen(args).into_iter().filter(|(key, _)| right.contains_key(key)).map(|(_, item)| item).collect())))
     }))
 }
 
@@ -589,10 +616,8 @@ fn each(binder: &mut Binder, call: &Call, each: Each) -> Bound {
         }
         Each::Filter => {
             // Of no elements nothing is asked.
-            if item_ty == Type::Null {
-                return Ok(of);
-            }
-            let body = if matches!(body.node, Node::Const(Value::Null)) { super::null(Type::Boolean, &body.span) } else { body };
+            let unasked = item_ty == Type::Null && !cast::castable(&body.ty, &Type::Boolean);
+            let body = if unasked || matches!(body.node, Node::Const(Value::Null)) { super::null(Type::Boolean, &body.span) } else { body };
             if !cast::castable(&body.ty, &Type::Boolean) {
                 return Err(error(format!("the lambda must give a BOOLEAN, it gives {}", body.shown()), &body.span));
             }
@@ -600,7 +625,7 @@ fn each(binder: &mut Binder, call: &Call, each: Each) -> Bound {
         }
         Each::Reduce => (body.cast(&item_ty), item_ty.clone()),
     };
-    if each == Each::Transform && matches!(of.node, Node::Const(Value::Null)) {
+    if each == Each::Transform && of.ty == Type::Null {
         return Ok(super::null(Type::Null, &call.span));
     }
     let node = Node::Each { each, list: Box::new(of.node), body: Box::new(body.node), first_local, with_index };

@@ -241,6 +241,10 @@ fn bind(function: &Function, name: &str, args: Vec<Typed>, span: &Range<usize>) 
                 Choice::One(i) => {
                     let overload = &overloads[i];
                     let mut nodes = Vec::with_capacity(args.len());
+                    // An argument without a type makes it NULL, whatever the others are.
+                    if overload.strict && args.iter().any(|arg| arg.ty == Type::Null) {
+                        nodes.push(Node::Const(Value::Null));
+                    }
                     for (k, arg) in args.into_iter().enumerate() {
                         let to = overload.params.get(k).or(overload.rest).cloned().unwrap_or(Type::Varchar);
                         nodes.push(arg.cast(&to).node);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Function, Overload, math, null, plain, strict, take, typed, want_args};
+use super::{Function, Overload, lenient, math, null, plain, strict, take, typed, want_args};
 use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, implicit};
 use crate::sql::cast::{divide_rounded, power_of_ten};
@@ -277,7 +277,7 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
             }
             // Where no digit is left, DuckDB does not look at the number any more, not even whether it is NULL.
             if digits < 0 && -digits >= width as i128 - scale as i128 {
-                return Ok(Typed::new(Node::Const(Value::Int(0)), Type::Decimal { width, scale: 0 }, span.clone()));
+                return Ok(lenient(vec![of], Type::Decimal { width, scale: 0 }, span, |_| Ok(Value::Int(0))));
             }
             let target = digits.max(0) as u8;
             let zeros = (-digits).clamp(0, 39) as u8;

@@ -216,7 +216,11 @@ fn part(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
     let mut args = args.into_iter();
     let part = constant_part(&take(&mut args, span)?)?;
-    take_part(part, take(&mut args, span)?, span)
+    let of = take(&mut args, span)?;
+    if of.ty != Type::Null && matches!(of.node, Node::Const(Value::Null)) {
+        return Ok(null(I64, span));
+    }
+    take_part(part, of, span)
 }
 
 fn part_of(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -381,11 +385,14 @@ fn strftime(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         time_format::check(text).map_err(|message| error(message, &format.span))?;
     }
     Ok(strict(vec![of, format], Type::Varchar, span, |a| {
-        let Some(at) = micros(a.first()) else { return Err(date_out_of_range()) };
-        if !datetime::is_finite(at) {
-            return Ok(Value::text(datetime::format_timestamp(at)));
-        }
-        time_format::format(at, a.get(1).and_then(Value::as_text).unwrap_or_default()).map(Value::text).map_err(EvalError)
+        let (date, time) = match a.first() {
+            Some(Value::Timestamp(at)) if !datetime::is_finite(*at) => return Ok(Value::text(datetime::format_timestamp(*at))),
+            Some(Value::Timestamp(at)) => (datetime::date_of(*at), datetime::time_of(*at)),
+            Some(Value::Date(date)) if finite_date(a.first()).is_none() => return Ok(Value::text(datetime::format_date(*date))),
+            Some(Value::Date(date)) => (*date, 0),
+            _ => return Ok(Value::Null),
+        };
+        time_format::format(date as i64, time, a.get(1).and_then(Value::as_text).unwrap_or_default()).map(Value::text).map_err(EvalError)
     }))
 }
 

@@ -253,6 +253,13 @@ impl Parser {
     fn interval(&mut self) -> Parsed<Option<Ast>> {
         let from = self.span().start;
         let amount = match self.peek_at(1).clone() {
+            Token::Number(number) if !number.bytes().all(|b| b.is_ascii_digit()) => {
+                return Err(CompileError {
+                    message: "INTERVAL wants a whole number here".into(),
+                    help: Some(format!("write `INTERVAL '{number}' …` or `INTERVAL ({number}) …`")),
+                    span: self.span(),
+                });
+            }
             Token::Number(number) => {
                 self.advance();
                 self.advance();
