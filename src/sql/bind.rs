@@ -440,9 +440,10 @@ fn number(text: &str, span: Range<usize>) -> Bound {
     if !digits.contains(['.', 'e']) {
         if let Ok(i) = text.parse::<i128>() {
             // The minus is an operator for DuckDB: the digits alone decide the type, but for the least BIGINT.
-            let ty = [Type::Integer, Type::BigInt, Type::HugeInt]
-                .into_iter()
-                .find(|ty| i == i64::MIN as i128 && *ty == Type::BigInt || ty.integer_range().is_some_and(|(_, most)| i.unsigned_abs() <= most.unsigned_abs()));
+            let ty = [Type::Integer, Type::BigInt, Type::HugeInt].into_iter().find(|ty| {
+                i == i64::MIN as i128 && *ty == Type::BigInt
+                    || ty.integer_range().is_some_and(|(_, most)| i.unsigned_abs() <= most.unsigned_abs())
+            });
             return literal(Value::Int(i), ty.unwrap_or(Type::HugeInt), true);
         }
     } else if !digits.contains('e') {

@@ -136,7 +136,9 @@ fn scalar(value: Value, from: &Type, to: &Type) -> Result<Value, EvalError> {
         (Value::Text(text), _) => from_text(text, to),
         (_, Type::Varchar) => Ok(Value::text(text_format::text_of(&value, from))),
         // A list of JSON becomes JSON as it becomes text.
-        (_, Type::Json) if matches!(from, Type::List(inner) if **inner == Type::Json) => Ok(Value::text(text_format::text_of(&value, from))),
+        (_, Type::Json) if matches!(from, Type::List(inner) if **inner == Type::Json) => {
+            Ok(Value::text(text_format::text_of(&value, from)))
+        }
         (_, Type::Json) => Ok(Value::text(json::to_json(&value, from))),
         (Value::Bool(b), Type::Float) => Ok(Value::Float(f32::from(*b))),
         (Value::Bool(b), Type::Double) => Ok(Value::Double(f64::from(*b))),

@@ -284,8 +284,10 @@ pub fn comparison_type(a: Source, b: Source, equality: bool) -> Option<Type> {
         }
         // A number, a time or a truth is compared as such, not as text.
         met @ (Type::Varchar | Type::Json) => {
-            let as_itself =
-                |ty: &Type| ty.is_numeric() || matches!(ty, Type::Boolean | Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Interval);
+            let as_itself = |ty: &Type| {
+                ty.is_numeric()
+                    || matches!(ty, Type::Boolean | Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Interval)
+            };
             if as_itself(a.ty) {
                 Some(a.ty.clone())
             } else if as_itself(b.ty) {

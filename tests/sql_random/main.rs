@@ -157,10 +157,13 @@ fn operators_take_the_same_pairs_of_types_as_duckdbs() {
     // All of them in a long run; here every eleventh.
     let stride = number("FOLDLINE_PAIRS_STRIDE", 11) as usize;
     let mut hunt = Hunt::new(1);
-    let operators = ["({} = {})", "({} < {})", "({} IS DISTINCT FROM {})", "({} + {})", "({} - {})", "({} * {})", "({} / {})", "({} // {})"];
-    let more = ["({} % {})", "({} || {})", "coalesce({}, {})", "[{}, {}]", "({} IN ({}))", "greatest({}, {})", "nullif({}, {})", "({} & {})"];
+    let operators =
+        ["({} = {})", "({} < {})", "({} IS DISTINCT FROM {})", "({} + {})", "({} - {})", "({} * {})", "({} / {})", "({} // {})"];
+    let more =
+        ["({} % {})", "({} || {})", "coalesce({}, {})", "[{}, {}]", "({} IN ({}))", "greatest({}, {})", "nullif({}, {})", "({} & {})"];
     let mut trees = Vec::new();
-    let literals = ["'5'", "'x'", "5", "-1", "300", "3000000000", "1.5", "1e3", "NULL", "[1]", "[]", "true", "{'a': 1, 'b': 'x'}", "'2020-01-31'"];
+    let literals =
+        ["'5'", "'x'", "5", "-1", "300", "3000000000", "1.5", "1e3", "NULL", "[1]", "[]", "true", "{'a': 1, 'b': 'x'}", "'2020-01-31'"];
     let operands: Vec<&str> = COLUMNS.iter().map(|(name, _, _)| *name).chain(literals).collect();
     for left in &operands {
         for right in &operands {

@@ -93,7 +93,10 @@ fn with_element(of: Typed, item: Typed) -> Result<(Typed, Typed, Type), CompileE
 fn append(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
     let mut args = args.into_iter();
-    let (of, item, ty) = with_element(take(&mut args, span)?, take(&mut args, span)?)?;
+    let (of, mut item) = (take(&mut args, span)?, take(&mut args, span)?);
+    // DuckDB makes a list of the element first: a literal does not adapt to the list.
+    item.literal = false;
+    let (of, item, ty) = with_element(of, item)?;
     let node = Node::Update { update: Update::ListAppend, args: vec![of.node, item.node] };
     Ok(Typed::new(node, list_of(ty), span.clone()))
 }
@@ -104,7 +107,7 @@ fn prepend(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     let (item, of) = (take(&mut args, span)?, take(&mut args, span)?);
     // The element comes first, in the fields of structs that meet, too.
     let own = inner(&of)?;
-    let Some(ty) = coerce::max_type(item.source(), Source::of(&own)) else {
+    let Some(ty) = coerce::max_type(Source::of(&item.ty), Source::of(&own)) else {
         return Err(error_with_help(format!("the list's elements are {own}, this is {}", item.shown()), "cast the element", &item.span));
     };
     let (of, item) = (of.cast(&list_of(ty.clone())), item.cast(&ty));
@@ -191,13 +194,15 @@ fn place(index: i128, len: usize) -> Option<usize> {
 
 /// `xs[i]` on a list or a text.
 pub fn element(of: Typed, index: Typed, span: Range<usize>) -> Bound {
-    let by_text = index.source().literal == coerce::Literal::Text;
+    let by_text = index.ty == Type::Varchar;
+    if of.ty == Type::Null && by_text {
+        return Ok(super::null(Type::Null, &span));
+    }
     let index = implicit(index, &Type::BigInt, "an index")?;
     // DuckDB's types of what a NULL literal makes NULL.
     let null_literal = |typed: &Typed| matches!(typed.node, Node::Const(Value::Null));
     if of.ty == Type::Null {
-        let ty = if by_text { Type::Null } else { Type::Varchar };
-        return Ok(Typed { literal: true, ..super::null(ty, &span) });
+        return Ok(Typed { literal: true, ..super::null(Type::Varchar, &span) });
     }
     if matches!(of.ty, Type::List(_)) && (null_literal(&of) || null_literal(&index)) {
         return Ok(super::null(Type::Null, &span));
@@ -281,7 +286,8 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     Ok(strict(args, ty, span, move |args| {
         let present = items(args).unwrap_or_default().iter().filter(|x| !x.is_null());
         let order = |a: &&Value, b: &&Value| if nested { compare::order_by_key(a, b) } else { by.order(a, b) };
-        let found = if greatest { present.max_by(order) } else { present.min_by(order) };
+        // Of equal ones the first.
+        let found = if greatest { present.rev().max_by(order) } else { present.min_by(order) };
         let found = found.cloned().unwrap_or_default();
         Ok(if nested { compare::without_negative_zero(found) } else { found })
     }))
@@ -414,6 +420,9 @@ fn sort(mut args: Vec<Typed>, span: &Range<usize>, reverse: bool) -> Bound {
 
 fn reverse(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
+    if args[0].ty == Type::Null {
+        return Ok(super::null(Type::Null, span));
+    }
     let ty = inner(&args[0])?;
     Ok(strict(args, list_of(ty), span, |args| Ok(Value::List(Arc::new(items(args).unwrap_or_default().iter().rev().cloned().collect())))))
 }

@@ -139,11 +139,11 @@ fn lookup(map: Typed, key: Typed) -> Result<(Typed, Typed, Type), crate::sql::Co
 /// `m[k]`: the value, NULL where there is none.
 pub fn extract_value(map: Typed, key: Typed, span: Range<usize>) -> Bound {
     // A map that is empty by its type is not looked into.
-    if let Type::Map(key_ty, value_ty) = &map.ty
+    if let (Type::Map(key_ty, value_ty), Node::Const(_)) = (&map.ty, &map.node)
         && **key_ty == Type::Null
-        && matches!(map.node, Node::Const(_))
     {
-        return Ok(super::null((**value_ty).clone(), &span));
+        let value_ty = (**value_ty).clone();
+        return Ok(lenient(vec![key], value_ty, &span, |_| Ok(Value::Null)));
     }
     let (map, key, value_ty) = lookup(map, key)?;
     // Not strict: what the map fails of is said for a NULL key, too.

@@ -164,7 +164,9 @@ fn moment(of: Typed, also: &[Type]) -> Bound {
     match &of.ty {
         Type::Date | Type::Timestamp | Type::TimestampTz => Ok(of),
         ty if also.contains(ty) => Ok(of),
-        Type::Null if !also.is_empty() => Err(error_with_help("NULL may be a date, a time or an interval here", "cast it: `NULL::TIMESTAMP`", &of.span)),
+        Type::Null if !also.is_empty() => {
+            Err(error_with_help("NULL may be a date, a time or an interval here", "cast it: `NULL::TIMESTAMP`", &of.span))
+        }
         Type::Null => Ok(of.cast(&Type::Timestamp)),
         _ => {
             Err(error_with_help(format!("a date or timestamp is wanted here, this is {}", of.shown()), "cast it: `::TIMESTAMP`", &of.span))
@@ -309,7 +311,9 @@ fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i128, i128)
         let at = |i: usize| match a.get(i) {
             Some(Value::Time(t)) => Some(*t as i128),
             Some(Value::Timestamp(t)) if datetime::is_finite(*t) => Some(*t as i128),
-            Some(Value::Date(d)) if d.unsigned_abs() != datetime::DATE_INFINITY as u32 => Some(*d as i128 * datetime::MICROS_PER_DAY as i128),
+            Some(Value::Date(d)) if d.unsigned_abs() != datetime::DATE_INFINITY as u32 => {
+                Some(*d as i128 * datetime::MICROS_PER_DAY as i128)
+            }
             _ => None,
         };
         let (Some(from), Some(to)) = (at(0), at(1)) else { return Ok(Value::Null) };
@@ -351,9 +355,7 @@ fn named(args: Vec<Typed>, span: &Range<usize>, name: fn(i32) -> &'static str) -
     want_args(&args, 1..=1, span)?;
     let mut args = args.into_iter();
     let of = moment(take(&mut args, span)?, &[])?;
-    Ok(strict(vec![of], Type::Varchar, span, move |a| {
-        Ok(finite_date(a.first()).map_or(Value::Null, |date| Value::text(name(date))))
-    }))
+    Ok(strict(vec![of], Type::Varchar, span, move |a| Ok(finite_date(a.first()).map_or(Value::Null, |date| Value::text(name(date))))))
 }
 
 fn last_day(args: Vec<Typed>, span: &Range<usize>) -> Bound {

@@ -62,7 +62,11 @@ pub const TABLE: &[Function] = &[
     ),
     plain(&["replace"], "replace(VARCHAR, part, by)", &[overload!(&[V, V, V], V, replace)]),
     typed(&["split", "string_split", "str_split", "string_to_array"], "split(VARCHAR, separator)", split),
-    plain(&["split_part"], "split_part(VARCHAR, separator, index)", &[overload!(&[V, V, Type::BigInt], V, split_part)]),
+    plain(
+        &["split_part"],
+        "split_part(VARCHAR, separator, index)",
+        &[Overload { params: &[V, V, Type::BigInt], rest: None, result: V, run: split_part, strict: false }],
+    ),
     typed(&["concat"], "concat(any, …)", concat),
     typed(&["concat_ws"], "concat_ws(separator, any, …)", concat_ws),
     plain(
@@ -254,6 +258,9 @@ fn split(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 }
 
 fn split_part(args: &[Value]) -> Outcome {
+    if args.iter().any(Value::is_null) {
+        return Ok(Value::Null);
+    }
     let (of, separator, index) = (text(args, 0), text(args, 1), int(args, 2));
     let parts = parts(of, separator)?;
     let at = if index < 0 { parts.len() as i128 + index } else { index - 1 };
@@ -293,9 +300,7 @@ pub fn concat_operator(left: Typed, right: Typed, span: Range<usize>) -> Bound {
         return Ok(null(Type::Null, &span));
     }
     match (&left.ty, &right.ty) {
-        (Type::List(_), Type::List(_)) => {
-            super::list::concat_operator(vec![left, right], &span)
-        }
+        (Type::List(_), Type::List(_)) => super::list::concat_operator(vec![left, right], &span),
         (Type::List(_), _) | (_, Type::List(_)) => Err(error_with_help(
             format!("`||` does not go with {} and {}", left.shown(), right.shown()),
             "append one element with `list_append(list, element)`",
@@ -373,6 +378,10 @@ fn repeat_list(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     let (list, count) = (super::take(&mut args, span)?, super::take(&mut args, span)?);
     let ty = list.ty.clone();
     let count = implicit(count, &Type::BigInt, "the count")?;
+    // DuckDB has no type for what a NULL literal makes NULL.
+    if [&list, &count].iter().any(|arg| matches!(arg.node, Node::Const(Value::Null))) {
+        return Ok(null(Type::Null, span));
+    }
     Ok(strict(vec![list, count], ty, span, |args| {
         let Some(Value::List(items)) = args.first() else { return Ok(Value::Null) };
         let times = times("repeat", items.len(), int(args, 1), ELEMENTS_MAX)?;
