@@ -280,6 +280,8 @@ fn functions_do_with_columns_what_they_do_with_constants() {
     assert_eq!(shown("md5('a' || qty) = md5('a2')"), "true");
     assert_eq!(shown("xor(qty, 3)"), "1");
     assert_eq!(shown("constant_or_null('x', qty)"), "x");
+    assert_eq!(shown("case when qty > 1 then error('too many: ' || qty) else qty end"), "error: too many: 2");
+    assert_eq!(shown("case when qty > 2 then error('too many: ' || qty) else qty end"), "2");
     refused("address.city.upper()");
     refused("constant_or_null(qty, 1)");
     refused("regexp_extract('a', '(' || qty || ')', ['x'])");
