@@ -276,11 +276,24 @@ fn functions_do_with_columns_what_they_do_with_constants() {
     assert_eq!(shown("regexp_extract('a' || qty, '(a)(.)', ['x', 'y'])"), "{'x': a, 'y': 2}");
     assert_eq!(shown("regexp_replace('a' || qty, '[' || qty || ']', '<\\0>')"), "a<2>");
     assert_eq!(shown("hash(qty) = hash(2)"), "true");
-    assert_eq!(shown("(address).city.upper()"), "NULL");
     assert_eq!(shown("md5('a' || qty) = md5('a2')"), "true");
     assert_eq!(shown("xor(qty, 3)"), "1");
     assert_eq!(shown("constant_or_null('x', qty)"), "x");
-    refused("address.city.upper()");
+    assert_eq!(shown("case when qty > 1 then error('too many: ' || qty) else qty end"), "error: too many: 2");
+    assert_eq!(shown("case when qty > 2 then error('too many: ' || qty) else qty end"), "2");
     refused("constant_or_null(qty, 1)");
     refused("regexp_extract('a', '(' || qty || ')', ['x'])");
+}
+
+#[test]
+fn a_function_may_stand_behind_its_first_argument() {
+    assert_eq!(shown("qty.abs()"), "2");
+    assert_eq!(shown("(address).city.upper()"), "NULL");
+    assert_eq!(shown("address.city.upper().length()"), "NULL");
+    assert_eq!(shown("\"lines\".map_keys().len()"), "1");
+    assert_eq!(shown("('a' || qty).upper()"), "A2");
+    assert_eq!(refused("qty.uper()").span, 4..8);
+    assert_eq!(refused("nothing.upper()").span, 0..7);
+    assert_eq!(refused("'a'.upper()").span, 3..4);
+    refused("qty::VARCHAR.upper()");
 }

@@ -81,6 +81,12 @@ pub fn blob(bytes: Vec<u8>) -> Value {
     Value::Blob(Arc::new(bytes))
 }
 
+/// Two digits for each byte.
+pub fn hexadecimal(bytes: &[u8], digits: &[u8; 16]) -> String {
+    let digit = |bits: u8| digits[bits as usize & 15] as char;
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
 /// The bytes, where a result of `factor` bytes for each is not too long.
 fn bounded<'a>(bytes: &'a [u8], factor: usize, function: &str) -> Result<&'a [u8], EvalError> {
     if bytes.len().saturating_mul(factor) > BYTES_MAX {
@@ -91,7 +97,7 @@ fn bounded<'a>(bytes: &'a [u8], factor: usize, function: &str) -> Result<&'a [u8
 
 fn hex_of_bytes(args: &[Value]) -> Outcome {
     let bytes = bounded(bytes(args, 0), 2, "hex")?;
-    Ok(Value::text(bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>()))
+    Ok(Value::text(hexadecimal(bytes, b"0123456789ABCDEF")))
 }
 
 fn binary_of_bytes(args: &[Value]) -> Outcome {

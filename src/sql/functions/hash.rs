@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use md5::Digest;
 
+use super::encoding::{bytes, hexadecimal};
 use super::{Function, Overload, lenient, plain, typed, want_args};
 use crate::sql::bind::{Bound, Typed};
 use crate::sql::eval::Outcome;
@@ -14,29 +15,25 @@ const BLOB: Type = Type::Blob;
 
 macro_rules! digest {
     ($name:expr, $takes:expr, $result:expr, $run:expr) => {
-        plain(&[$name], $takes, &[overload!(&[V], $result, |a| Ok($run(bytes(a)))), overload!(&[BLOB], $result, |a| Ok($run(bytes(a))))])
+        plain(
+            &[$name],
+            $takes,
+            &[overload!(&[V], $result, |a| Ok($run(bytes(a, 0)))), overload!(&[BLOB], $result, |a| Ok($run(bytes(a, 0))))],
+        )
     };
 }
 
 pub const TABLE: &[Function] = &[
-    digest!("md5", "md5(VARCHAR or BLOB)", V, |bytes| Value::text(hexadecimal(&md5::Md5::digest(bytes)))),
-    digest!("sha1", "sha1(VARCHAR or BLOB)", V, |bytes| Value::text(hexadecimal(&sha1::Sha1::digest(bytes)))),
-    digest!("sha256", "sha256(VARCHAR or BLOB)", V, |bytes| Value::text(hexadecimal(&sha2::Sha256::digest(bytes)))),
+    digest!("md5", "md5(VARCHAR or BLOB)", V, |bytes| lower_case_digits(&md5::Md5::digest(bytes))),
+    digest!("sha1", "sha1(VARCHAR or BLOB)", V, |bytes| lower_case_digits(&sha1::Sha1::digest(bytes))),
+    digest!("sha256", "sha256(VARCHAR or BLOB)", V, |bytes| lower_case_digits(&sha2::Sha256::digest(bytes))),
     digest!("md5_number_lower", "md5_number_lower(VARCHAR or BLOB)", Type::UBigInt, |bytes| md5_half(bytes, 8)),
     digest!("md5_number_upper", "md5_number_upper(VARCHAR or BLOB)", Type::UBigInt, |bytes| md5_half(bytes, 0)),
     typed(&["hash"], "hash(any, …)", hash),
 ];
 
-fn bytes(args: &[Value]) -> &[u8] {
-    match args.first() {
-        Some(Value::Text(text)) => text.as_bytes(),
-        Some(Value::Blob(bytes)) => bytes,
-        _ => &[],
-    }
-}
-
-fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+fn lower_case_digits(digest: &[u8]) -> Value {
+    Value::text(hexadecimal(digest, b"0123456789abcdef"))
 }
 
 /// Eight bytes of the MD5, read little-endian: DuckDB's number is the digest in the order of the machine.

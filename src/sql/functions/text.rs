@@ -174,19 +174,29 @@ pub fn substring(text: &str, offset: i128, length: Option<i128>) -> Value {
     let from = if offset < 0 { size + offset } else { offset - 1 };
     let (start, end) = if length > 0 { (from, from + length) } else { (from + length, from) };
     let (start, end) = (start.clamp(0, size), end.clamp(0, size));
-    Value::text(text.chars().skip(start as usize).take((end - start).max(0) as usize).collect::<String>())
+    Value::text(characters(text, start as usize, (end - start).max(0) as usize))
+}
+
+/// `count` characters, the first `skip` passed over.
+fn characters(text: &str, skip: usize, count: usize) -> &str {
+    if text.is_ascii() {
+        return text.get(skip..skip.saturating_add(count).min(text.len())).unwrap_or_default();
+    }
+    let place = |rest: &str, nth: usize| rest.char_indices().nth(nth).map_or(rest.len(), |(at, _)| at);
+    let rest = &text[place(text, skip)..];
+    &rest[..place(rest, count)]
 }
 
 fn left(text: &str, count: i128) -> Value {
     let size = text.chars().count() as i128;
     let take = if count < 0 { (size + count).max(0) } else { count.min(size) };
-    Value::text(text.chars().take(take as usize).collect::<String>())
+    Value::text(characters(text, 0, take as usize))
 }
 
 fn right(text: &str, count: i128) -> Value {
     let size = text.chars().count() as i128;
     let take = if count < 0 { (size + count).max(0) } else { count.min(size) };
-    Value::text(text.chars().skip((size - take) as usize).collect::<String>())
+    Value::text(characters(text, (size - take) as usize, take as usize))
 }
 
 fn trim(args: &[Value], start: bool, end: bool) -> Value {
@@ -262,6 +272,10 @@ fn split_part(args: &[Value]) -> Outcome {
         return Ok(Value::Null);
     }
     let (of, separator, index) = (text(args, 0), text(args, 1), int(args, 2));
+    if index > 0 && !separator.is_empty() {
+        let part = usize::try_from(index - 1).ok().and_then(|i| of.split(separator).nth(i));
+        return Ok(Value::text(part.unwrap_or_default()));
+    }
     let parts = parts(of, separator)?;
     let at = if index < 0 { parts.len() as i128 + index } else { index - 1 };
     Ok(Value::text(usize::try_from(at).ok().and_then(|at| parts.get(at)).copied().unwrap_or_default()))

@@ -136,27 +136,26 @@ impl Parser {
         self.dotted()
     }
 
-    /// `a.b.c`, or a call `f(…)`.
+    /// `a.b.c`, or a call `f(…)`; of `a.b.f(…)`, `a.b` is the first argument.
     fn dotted(&mut self) -> Parsed<Ast> {
         let from = self.span().start;
-        let mut path = vec![self.name("a name")?];
+        let mut last = (from, self.name("a name")?);
+        let mut path = Vec::new();
+        let mut path_end = from;
         while self.sign(".") && matches!(self.peek_at(1), Token::Word(_) | Token::Quoted(_)) {
+            path_end = self.last_end();
             self.advance();
-            path.push(self.name("a name")?);
+            let next = (self.span().start, self.name("a name")?);
+            path.push(std::mem::replace(&mut last, next).1);
         }
+        let (last_from, last) = last;
         if !self.sign("(") {
+            path.push(last);
             return self.node(Kind::Name(path), from, 1);
         }
-        if path.len() > 1 {
-            return Err(CompileError {
-                message: "functions are written `f(x)`; `x.f()` needs parentheses around a name: `(x).f()`".into(),
-                help: None,
-                span: from..self.last_end(),
-            });
-        }
-        let name = path.swap_remove(0).name;
-        let name_span = from..self.last_end();
-        self.call(name, name_span, None)
+        let name_span = last_from..self.last_end();
+        let receiver = (!path.is_empty()).then_some(Ast { kind: Kind::Name(path), span: from..path_end, depth: 1 });
+        self.call(last.name, name_span, receiver)
     }
 
     /// The call of a function whose name is read; of `x.f(…)`, `x` is the first argument.
