@@ -219,6 +219,7 @@ impl<'s> Binder<'s> {
         }
     }
 
+    /// A field of a struct, an element of JSON, by its name.
     pub fn field(&mut self, of: Typed, name: &str, span: Range<usize>) -> Bound {
         if of.ty == Type::Json {
             let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
@@ -231,6 +232,9 @@ impl<'s> Binder<'s> {
             };
             return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
         };
+        if of.ty.is_row() {
+            return Err(error_with_help("the fields of a row have no names", "take one by its number: `[1]`", &span));
+        }
         match fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
             Some(i) => {
                 let ty = fields[i].1.clone();
@@ -274,6 +278,11 @@ impl<'s> Binder<'s> {
                     "timestamps are UTC; convert in a read model",
                     &span,
                 ));
+            }
+            "->" => {
+                if let Some(ast) = arrows_from_the_left(left, right) {
+                    return self.bind(&ast);
+                }
             }
             _ => {}
         }
@@ -415,6 +424,39 @@ impl<'s> Binder<'s> {
             _ => functions::list::element(of, index, span),
         }
     }
+}
+
+/// `j -> 'a' ->> 'b' = 'x'`: although `->` binds weaker than every other operator, DuckDB takes it from the left where
+/// a `->>` follows, whatever stands behind that.
+fn arrows_from_the_left(left: &Ast, right: &Ast) -> Option<Ast> {
+    fn insert(left: &Ast, ast: &mut Ast) -> bool {
+        ast.span.start = left.span.start;
+        ast.depth += left.depth;
+        match &mut ast.kind {
+            Kind::Binary(sign, of, _) => {
+                if insert(left, of) {
+                    return true;
+                }
+                if *sign == "->>" {
+                    let span = left.span.start..of.span.end;
+                    let depth = left.depth + of.depth + 1;
+                    let key = of.clone();
+                    **of = Ast { kind: Kind::Binary("->", Box::new(left.clone()), key), span, depth };
+                    return true;
+                }
+                false
+            }
+            Kind::IsNull(of, _)
+            | Kind::IsBool { of, .. }
+            | Kind::Distinct { left: of, .. }
+            | Kind::Between { of, .. }
+            | Kind::In { of, .. }
+            | Kind::Like { of, .. } => insert(left, of),
+            _ => false,
+        }
+    }
+    let mut ast = right.clone();
+    insert(left, &mut ast).then_some(ast)
 }
 
 /// A number as it is written, with DuckDB's type for it.

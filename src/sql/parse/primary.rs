@@ -22,11 +22,7 @@ impl Parser {
                 self.refuse_query()?;
                 let inner = self.expression()?;
                 if self.sign(",") {
-                    return Err(CompileError {
-                        message: "rows are not part of the expression language".into(),
-                        help: Some("write a struct: `{'a': 1, 'b': 2}`".into()),
-                        span: self.span(),
-                    });
+                    return self.row(inner, from);
                 }
                 self.want_sign(")")?;
                 // Parentheses count as nesting, and keep `(x).y` and `-(1)` apart from `x.y` and `-1`.
@@ -46,6 +42,16 @@ impl Parser {
         }
     }
 
+    /// `(a, b)`, the first value being read.
+    fn row(&mut self, first: Ast, from: usize) -> Parsed<Ast> {
+        let mut items = vec![first];
+        while self.take_sign(",") {
+            items.push(self.expression()?);
+        }
+        self.want_sign(")")?;
+        self.simple_call("row", from..self.last_end(), items)
+    }
+
     fn struct_literal(&mut self) -> Parsed<Ast> {
         let from = self.span().start;
         self.advance();
@@ -53,6 +59,7 @@ impl Parser {
         let mut depth = 0;
         while !self.take_sign("}") {
             let name = match self.peek().clone() {
+                Token::Text(name) if name.is_empty() => return Err(error("a field's name cannot be empty", self.span())),
                 Token::Text(name) => {
                     self.advance();
                     name
