@@ -149,19 +149,11 @@ impl<'s> Binder<'s> {
                 let (of, index) = (self.bind(of)?, self.bind(index)?);
                 self.index(of, index, span)
             }
-            Kind::Slice { of, from, to } => {
+            Kind::Slice { of, from, to, step } => {
                 let of = self.bind(of)?;
-                let mut bound = |ast: &Option<Box<Ast>>| -> Bound {
-                    match ast {
-                        Some(ast) => {
-                            let typed = self.bind(ast)?;
-                            implicit(typed, &Type::BigInt, "a slice's bound")
-                        }
-                        None => Ok(Typed::new(Node::Const(Value::Null), Type::BigInt, span.clone())),
-                    }
-                };
-                let (low, high) = (bound(from)?, bound(to)?);
-                functions::list::slice(of, low, high, (from.is_some(), to.is_some()), span)
+                let mut bound = |ast: &Option<Box<Ast>>| ast.as_ref().map(|ast| self.bind(ast)).transpose();
+                let (low, high, step) = (bound(from)?, bound(to)?, bound(step)?);
+                functions::list::slice(of, low, high, step, span)
             }
             Kind::Lambda { .. } => {
                 Err(error_with_help("a lambda cannot stand here", "lambdas are arguments: `list_transform(xs, lambda x: x + 1)`", &span))
@@ -224,6 +216,10 @@ impl<'s> Binder<'s> {
         if of.ty == Type::Json {
             let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
             return functions::call_bound("json_extract", vec![of, key], &span);
+        }
+        if let Type::Map(..) = of.ty {
+            let key = Typed { node: Node::Const(Value::text(name)), ty: Type::Varchar, literal: true, span: span.clone() };
+            return functions::map::extract_value(of, key, span);
         }
         let Type::Struct(fields) = &of.ty else {
             let help = match &of.ty {

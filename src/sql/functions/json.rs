@@ -16,11 +16,9 @@ pub const TABLE: &[Function] = &[
     typed(&["json_extract", "json_extract_path"], "json_extract(json, path or list of paths)", |args, span| {
         at_paths(args, 2..=2, true, Type::Json, span, |found| found.map_or(Value::Null, |json| Value::text(json.to_string())))
     }),
-    typed(
-        &["json_extract_string", "json_extract_path_text"],
-        "json_extract_string(json, path or list of paths)",
-        |args, span| at_paths(args, 2..=2, true, Type::Varchar, span, text_of),
-    ),
+    typed(&["json_extract_string", "json_extract_path_text"], "json_extract_string(json, path or list of paths)", |args, span| {
+        at_paths(args, 2..=2, true, Type::Varchar, span, text_of)
+    }),
     typed(&["json_value"], "json_value(json, path or list of paths)", |args, span| {
         at_paths(args, 2..=2, true, Type::Varchar, span, |found| match found {
             None | Some(Json::Object(_) | Json::Array(_) | Json::Null) => Value::Null,
@@ -31,9 +29,7 @@ pub const TABLE: &[Function] = &[
         at_paths(args, 2..=2, false, Type::Boolean, span, |found| Value::Bool(found.is_some()))
     }),
     typed(&["json_array_length"], "json_array_length(json [, path or list of paths])", |args, span| {
-        at_paths(args, 1..=2, false, Type::UBigInt, span, |found| {
-            found.map_or(Value::Null, |json| Value::Int(json.items().len() as i128))
-        })
+        at_paths(args, 1..=2, false, Type::UBigInt, span, |found| found.map_or(Value::Null, |json| Value::Int(json.items().len() as i128)))
     }),
     typed(&["json_type"], "json_type(json [, path or list of paths])", |args, span| {
         at_paths(args, 1..=2, false, Type::Varchar, span, |found| found.map_or(Value::Null, |json| Value::text(json.kind())))

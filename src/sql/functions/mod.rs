@@ -12,7 +12,12 @@ macro_rules! overload {
 
 pub mod conditional;
 pub mod json;
+pub mod lambda;
 pub mod list;
+pub mod list_aggregates;
+pub mod list_order;
+mod list_statistics;
+pub mod list_vector;
 pub mod map;
 pub mod numeric;
 pub mod regexp;
@@ -82,6 +87,10 @@ const TABLES: &[&[Function]] = &[
     numeric::TABLE,
     temporal::TABLE,
     list::TABLE,
+    list_aggregates::TABLE,
+    list_order::TABLE,
+    list_vector::TABLE,
+    lambda::TABLE,
     map::TABLE,
     structs::TABLE,
     json::TABLE,

@@ -212,9 +212,7 @@ fn concat_ws(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 /// `||`: lists with lists, blobs with blobs, everything else by its text; NULL gives NULL.
 pub fn concat_operator(left: Typed, right: Typed, span: Range<usize>) -> Bound {
     let null_literal = |side: &Typed| matches!(side.node, Node::Const(Value::Null)) && !matches!(side.ty, Type::List(_));
-    if null_literal(&left) && null_literal(&right)
-        || (null_literal(&left) || null_literal(&right)) && !matches!((&left.ty, &right.ty), (Type::List(_), _) | (_, Type::List(_)))
-    {
+    if null_literal(&left) || null_literal(&right) {
         return Ok(null(Type::Null, &span));
     }
     match (&left.ty, &right.ty) {
