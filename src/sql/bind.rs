@@ -269,11 +269,8 @@ impl<'s> Binder<'s> {
                 return Ok(if sign == "and" { and(left, right, &span) } else { or(left, right, &span) });
             }
             "at time zone" => {
-                return Err(error_with_help(
-                    "AT TIME ZONE is not part of the expression language yet",
-                    "timestamps are UTC; convert in a read model",
-                    &span,
-                ));
+                let (of, zone) = (self.bind(left)?, self.bind(right)?);
+                return functions::call_bound("timezone", vec![zone, of], &span);
             }
             "->" => {
                 if let Some(ast) = arrows_from_the_left(left, right) {

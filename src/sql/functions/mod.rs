@@ -21,9 +21,11 @@ pub mod list_vector;
 pub mod map;
 pub mod numeric;
 pub mod regexp;
+pub mod spans;
 pub mod structs;
 pub mod temporal;
 pub mod text;
+pub mod zones;
 
 use std::ops::Range;
 
@@ -86,6 +88,8 @@ const TABLES: &[&[Function]] = &[
     regexp::TABLE,
     numeric::TABLE,
     temporal::TABLE,
+    spans::TABLE,
+    zones::TABLE,
     list::TABLE,
     list_aggregates::TABLE,
     list_order::TABLE,
