@@ -151,22 +151,11 @@ impl<'s> Binder<'s> {
                 let (of, index) = (self.bind(of)?, self.bind(index)?);
                 self.index(of, index, span)
             }
-            Kind::Slice { of, from, to } => {
+            Kind::Slice { of, from, to, step } => {
                 let of = self.bind(of)?;
-                let mut bound = |ast: &Option<Box<Ast>>| -> Bound {
-                    match ast {
-                        Some(ast) => {
-                            let typed = self.bind(ast)?;
-                            if !cast::castable(&typed.ty, &Type::BigInt) {
-                                return Err(error(format!("a slice's bound is a number, this is {}", typed.shown()), &typed.span));
-                            }
-                            Ok(typed.cast(&Type::BigInt))
-                        }
-                        None => Ok(Typed::new(Node::Const(Value::Null), Type::BigInt, span.clone())),
-                    }
-                };
-                let (low, high) = (bound(from)?, bound(to)?);
-                functions::list::slice(of, low, high, (from.is_some(), to.is_some()), span)
+                let mut bound = |ast: &Option<Box<Ast>>| ast.as_ref().map(|ast| self.bind(ast)).transpose();
+                let (low, high, step) = (bound(from)?, bound(to)?, bound(step)?);
+                functions::list::slice(of, low, high, step, span)
             }
             Kind::Lambda { .. } => {
                 Err(error_with_help("a lambda cannot stand here", "lambdas are arguments: `list_transform(xs, lambda x: x + 1)`", &span))
@@ -224,10 +213,15 @@ impl<'s> Binder<'s> {
         }
     }
 
+    /// A field of a struct, an element of JSON, by its name.
     pub fn field(&mut self, of: Typed, name: &str, span: Range<usize>) -> Bound {
         if of.ty == Type::Json {
             let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
             return functions::call_bound("json_extract", vec![of, key], &span);
+        }
+        if let Type::Map(..) = of.ty {
+            let key = Typed { node: Node::Const(Value::text(name)), ty: Type::Varchar, literal: true, span: span.clone() };
+            return functions::map::extract_value(of, key, span);
         }
         let Type::Struct(fields) = &of.ty else {
             let help = match &of.ty {
@@ -236,6 +230,9 @@ impl<'s> Binder<'s> {
             };
             return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
         };
+        if of.ty.is_row() {
+            return Err(error_with_help("the fields of a row have no names", "take one by its number: `[1]`", &span));
+        }
         match fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
             Some(i) => {
                 let ty = fields[i].1.clone();
@@ -281,11 +278,13 @@ impl<'s> Binder<'s> {
                 return Ok(if sign == "and" { and(left, right, &span) } else { or(left, right, &span) });
             }
             "at time zone" => {
-                return Err(error_with_help(
-                    "AT TIME ZONE is not part of the expression language yet",
-                    "timestamps are UTC; convert in a read model",
-                    &span,
-                ));
+                let (of, zone) = (self.bind(left)?, self.bind(right)?);
+                return functions::call_bound("timezone", vec![zone, of], &span);
+            }
+            "->" => {
+                if let Some(ast) = arrows_from_the_left(left, right) {
+                    return self.bind(&ast);
+                }
             }
             _ => {}
         }
@@ -431,6 +430,39 @@ impl<'s> Binder<'s> {
             _ => functions::list::element(of, index, span),
         }
     }
+}
+
+/// `j -> 'a' ->> 'b' = 'x'`: although `->` binds weaker than every other operator, DuckDB takes it from the left where
+/// a `->>` follows, whatever stands behind that.
+fn arrows_from_the_left(left: &Ast, right: &Ast) -> Option<Ast> {
+    fn insert(left: &Ast, ast: &mut Ast) -> bool {
+        ast.span.start = left.span.start;
+        ast.depth += left.depth;
+        match &mut ast.kind {
+            Kind::Binary(sign, of, _) => {
+                if insert(left, of) {
+                    return true;
+                }
+                if *sign == "->>" {
+                    let span = left.span.start..of.span.end;
+                    let depth = left.depth + of.depth + 1;
+                    let key = of.clone();
+                    **of = Ast { kind: Kind::Binary("->", Box::new(left.clone()), key), span, depth };
+                    return true;
+                }
+                false
+            }
+            Kind::IsNull(of, _)
+            | Kind::IsBool { of, .. }
+            | Kind::Distinct { left: of, .. }
+            | Kind::Between { of, .. }
+            | Kind::In { of, .. }
+            | Kind::Like { of, .. } => insert(left, of),
+            _ => false,
+        }
+    }
+    let mut ast = right.clone();
+    insert(left, &mut ast).then_some(ast)
 }
 
 /// A number as it is written, with DuckDB's type for it.

@@ -12,6 +12,9 @@ pub fn castable(from: &Type, to: &Type) -> bool {
     match (from, to) {
         (Type::List(a), Type::List(b)) => castable(a, b),
         (Type::Map(k1, v1), Type::Map(k2, v2)) => castable(k1, k2) && castable(v1, v2),
+        (Type::Struct(a), Type::Struct(b)) if from.is_row() || to.is_row() => {
+            a.len() == b.len() && a.iter().zip(b).all(|((_, a), (_, b))| castable(a, b))
+        }
         (Type::Struct(a), Type::Struct(b)) => {
             let field = |name: &str| a.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
             b.iter().any(|(name, _)| field(name).is_some())
@@ -35,6 +38,9 @@ pub fn has_common_fields(from: &Type, to: &Type) -> bool {
     match (from, to) {
         (Type::List(a), Type::List(b)) => has_common_fields(a, b),
         (Type::Map(k1, v1), Type::Map(k2, v2)) => has_common_fields(k1, k2) && has_common_fields(v1, v2),
+        (Type::Struct(a), Type::Struct(b)) if from.is_row() || to.is_row() => {
+            a.len() == b.len() && a.iter().zip(b).all(|((_, a), (_, b))| has_common_fields(a, b))
+        }
         (Type::Struct(a), Type::Struct(b)) => {
             let field = |name: &str| a.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
             b.iter().any(|(name, _)| field(name).is_some())
@@ -101,8 +107,10 @@ pub fn cast(value: Value, from: &Type, to: &Type, or_null: bool) -> Result<Value
         }
         (Value::Struct(values), Type::Struct(fields_from), Type::Struct(fields_to)) => {
             let mut out = Vec::with_capacity(fields_to.len());
-            for (name, ty) in fields_to {
-                out.push(match fields_from.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
+            let by_place = from.is_row() || to.is_row();
+            for (place, (name, ty)) in fields_to.iter().enumerate() {
+                let found = if by_place { Some(place) } else { fields_from.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) };
+                out.push(match found.filter(|i| *i < fields_from.len()) {
                     Some(i) => cast(values.get(i).cloned().unwrap_or_default(), &fields_from[i].1, ty, or_null)?,
                     None => Value::Null,
                 });

@@ -173,6 +173,8 @@ pub enum Node {
         each: Each,
         list: Box<Node>,
         body: Box<Node>,
+        /// What a reduction starts from, instead of the first element.
+        start: Option<Box<Node>>,
         first_local: usize,
         with_index: bool,
     },
@@ -357,10 +359,11 @@ impl Node {
             Node::List(items) => Value::List(Arc::new(eval_all(items, env, locals)?)),
             Node::Struct(items) => Value::Struct(Arc::new(eval_all(items, env, locals)?)),
             Node::Call { run, args, strict } => return call(run, args, *strict, env, locals),
-            Node::Each { each, list, body, first_local, with_index } => {
+            Node::Each { each, list, body, start, first_local, with_index } => {
                 let Value::List(items) = list.eval(env, locals)? else { return Ok(Value::Null) };
+                let start = start.as_ref().map(|start| start.eval(env, locals)).transpose()?;
                 locals.truncate(*first_local);
-                return over_list(*each, &items, body, *first_local, *with_index, env, locals);
+                return over_list(*each, (&items, start), body, *first_local, *with_index, env, locals);
             }
             Node::Update { update, args } => {
                 let Some((of, rest)) = args.split_first() else { return Ok(Value::Null) };
@@ -398,7 +401,7 @@ fn call<E: Env>(run: &Run, args: &[Node], strict: bool, env: &E, locals: &mut Ve
 
 fn over_list<E: Env>(
     each: Each,
-    items: &[Value],
+    (items, start): (&[Value], Option<Value>),
     body: &Node,
     first_local: usize,
     with_index: bool,
@@ -431,13 +434,15 @@ fn over_list<E: Env>(
             Ok(Value::List(Arc::new(out)))
         }
         Each::Reduce => {
-            let Some((first, rest)) = items.split_first() else {
-                return Err(EvalError("list_reduce wants a list with at least one element".into()));
+            let (mut total, rest) = match (start, items.split_first()) {
+                (Some(start), _) => (start, items),
+                (None, Some((first, rest))) => (first.clone(), rest),
+                (None, None) => return Err(EvalError("list_reduce wants a list with at least one element, or a start".into())),
             };
-            let mut total = first.clone();
+            let first_index = items.len() - rest.len() + 1;
             for (i, item) in rest.iter().enumerate() {
                 total = if with_index {
-                    run(&[total, item.clone(), Value::Int(i as i128 + 2)], locals)?
+                    run(&[total, item.clone(), Value::Int((i + first_index) as i128)], locals)?
                 } else {
                     run(&[total, item.clone()], locals)?
                 };
@@ -511,9 +516,10 @@ impl Node {
             }
             Node::Cast(node) => visit(&node.of),
             Node::Call { args, .. } | Node::Update { args, .. } => args.iter().for_each(visit),
-            Node::Each { list, body, .. } => {
+            Node::Each { list, body, start, .. } => {
                 visit(list);
                 visit(body);
+                start.iter().for_each(|start| visit(start));
             }
         }
     }
@@ -524,7 +530,11 @@ impl Node {
             match node {
                 Node::Slot(_) => false,
                 Node::Local(i) => *i >= locals_from,
-                Node::Each { list, body, first_local, .. } => closed(list, locals_from) && closed(body, locals_from.min(*first_local)),
+                Node::Each { list, body, start, first_local, .. } => {
+                    closed(list, locals_from)
+                        && start.as_ref().is_none_or(|start| closed(start, locals_from))
+                        && closed(body, locals_from.min(*first_local))
+                }
                 _ => {
                     let mut all = true;
                     node.children(&mut |child| all = all && closed(child, locals_from));

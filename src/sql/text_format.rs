@@ -39,6 +39,16 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
             }
             out.push(']');
         }
+        (Value::Struct(values), Type::Struct(fields)) if ty.is_row() => {
+            out.push('(');
+            for (i, (value, (_, ty))) in values.iter().zip(fields).enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                write_member(out, value, ty);
+            }
+            out.push(')');
+        }
         (Value::Struct(values), ty) => {
             let fields: &[(String, Type)] = if let Type::Struct(fields) = ty { fields } else { &[] };
             out.push('{');
@@ -49,7 +59,7 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
                 out.push('\'');
                 out.push_str(&name.replace('\\', "\\\\").replace('\'', "\\'"));
                 out.push_str("': ");
-                write_nested(out, value, ty);
+                write_member(out, value, ty);
             }
             out.push('}');
         }
@@ -60,13 +70,18 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
                 if i > 0 {
                     out.push_str(", ");
                 }
-                write_nested(out, key, key_ty);
+                write_member(out, key, key_ty);
                 out.push('=');
-                write_nested(out, value, value_ty);
+                write_member(out, value, value_ty);
             }
             out.push('}');
         }
     }
+}
+
+/// A member of a struct or a map; JSON is quoted there, unlike in lists.
+fn write_member(out: &mut String, value: &Value, ty: &Type) {
+    write_nested(out, value, if *ty == Type::Json { &Type::Varchar } else { ty });
 }
 
 /// Scalars inside nested values are quoted where their text would not be read back as it is.

@@ -26,6 +26,8 @@ pub enum Part {
     Epoch,
     Era,
     Timezone,
+    Julian,
+    Nanosecond,
 }
 
 impl Part {
@@ -39,6 +41,7 @@ impl Part {
             "isoyear" => Part::IsoYear,
             "yearweek" => Part::YearWeek,
             "era" => Part::Era,
+            "julian" => Part::Julian,
             "timezone" | "timezone_hour" | "timezone_minute" => Part::Timezone,
             other => match unit_of(other)? {
                 "millennium" => Part::Millennium,
@@ -59,11 +62,21 @@ impl Part {
     }
 
     pub fn is_fractional(self) -> bool {
-        self == Part::Epoch
+        matches!(self, Part::Epoch | Part::Julian)
     }
 
     pub fn is_of_time(self) -> bool {
-        matches!(self, Part::Hour | Part::Minute | Part::Second | Part::Millisecond | Part::Microsecond | Part::Epoch | Part::Timezone)
+        matches!(
+            self,
+            Part::Hour
+                | Part::Minute
+                | Part::Second
+                | Part::Millisecond
+                | Part::Microsecond
+                | Part::Nanosecond
+                | Part::Epoch
+                | Part::Timezone
+        )
     }
 
     pub fn is_of_interval(self) -> bool {
@@ -81,10 +94,14 @@ impl Part {
                 | Part::Second
                 | Part::Millisecond
                 | Part::Microsecond
+                | Part::Nanosecond
                 | Part::Epoch
         )
     }
 }
+
+/// The Julian day on which 1970-01-01 falls.
+const JULIAN_EPOCH: i64 = 2_440_588;
 
 /// Sunday is 0.
 pub fn day_of_week(date: i64) -> i64 {
@@ -156,6 +173,8 @@ fn of_parts(date: i64, time: i64, part: Part) -> Value {
         Part::DayOfYear => day_of_year(date),
         Part::Era => i64::from(year > 0),
         Part::Timezone => 0,
+        Part::Nanosecond => time % 60_000_000 * 1000,
+        Part::Julian => return Value::Double(time as f64 / MICROS_PER_DAY as f64 + (date + JULIAN_EPOCH) as f64),
         Part::Epoch => return Value::Double((date as i128 * MICROS_PER_DAY as i128 + time as i128) as f64 / 1e6),
     } as i128)
 }
@@ -175,6 +194,7 @@ pub fn of_interval(interval: Interval, part: Part) -> Value {
         Part::Second => micros % 60_000_000 / 1_000_000,
         Part::Millisecond => micros % 60_000_000 / 1000,
         Part::Microsecond => micros % 60_000_000,
+        Part::Nanosecond => micros % 60_000_000 * 1000,
         Part::Epoch => {
             // A year has 365.25 days here, a month 30.
             let days = (months / 12) as f64 * 365.25 + (months % 12) as f64 * 30.0 + interval.days as f64;

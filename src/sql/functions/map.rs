@@ -17,6 +17,8 @@ pub const TABLE: &[Function] = &[
     typed(&["map_values"], "map_values(map)", values),
     typed(&["map_entries"], "map_entries(map)", entries),
     typed(&["map_contains"], "map_contains(map, key)", contains),
+    typed(&["map_contains_value"], "map_contains_value(map, value)", contains_value),
+    typed(&["map_contains_entry"], "map_contains_entry(map, key, value)", contains_entry),
     typed(&["map_extract", "element_at"], "map_extract(map, key)", extract),
     typed(&["map_extract_value"], "map_extract_value(map, key)", |args, span| {
         want_args(&args, 2..=2, span)?;
@@ -177,6 +179,26 @@ fn contains(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     }))
 }
 
+/// The map's values as a list, the map of which stays the first argument.
+fn contains_value(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let values = parts(vec![take(&mut args, span)?], span, false)?;
+    super::call_bound("list_contains", vec![values, take(&mut args, span)?], span)
+}
+
+fn contains_entry(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 3..=3, span)?;
+    let mut args = args.into_iter();
+    let (map, key, value) = (take(&mut args, span)?, take(&mut args, span)?, take(&mut args, span)?);
+    if map.ty == Type::Null {
+        return Ok(super::null(Type::Boolean, span));
+    }
+    let found = extract_value(map, key, span.clone())?;
+    let (found, value, _) = crate::sql::bind::compared(found, value, true, span)?;
+    Ok(crate::sql::bind::comparison(crate::sql::compare::Comparison::Equal, found, value, span))
+}
+
 fn cardinality(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
     map_types(&args[0])?;
@@ -213,6 +235,9 @@ fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 
 fn from_entries(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
+    if args[0].ty == Type::Null {
+        return Ok(super::null(Type::Null, span));
+    }
     let Type::List(inner) = &args[0].ty else { return Err(error("map_from_entries wants a list of structs", &args[0].span)) };
     let ty = match &**inner {
         Type::Struct(fields) if fields.len() == 2 => map_type(fields[0].1.clone(), fields[1].1.clone()),
@@ -220,9 +245,10 @@ fn from_entries(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     };
     Ok(strict(args, ty, span, |args| {
         let Some(Value::List(items)) = args.first() else { return Ok(Value::Null) };
-        map_of(items.iter().filter_map(|item| match item {
-            Value::Struct(pair) => Some((pair.first().cloned().unwrap_or_default(), pair.get(1).cloned().unwrap_or_default())),
-            _ => None,
+        // A NULL entry has a NULL key, which is refused.
+        map_of(items.iter().map(|item| match item {
+            Value::Struct(pair) => (pair.first().cloned().unwrap_or_default(), pair.get(1).cloned().unwrap_or_default()),
+            _ => Default::default(),
         }))
     }))
 }

@@ -19,7 +19,12 @@ pub mod grapheme;
 pub mod hash;
 pub mod inspect;
 pub mod json;
+pub mod lambda;
 pub mod list;
+pub mod list_aggregates;
+pub mod list_order;
+mod list_statistics;
+pub mod list_vector;
 pub mod map;
 pub mod math;
 pub mod numeric;
@@ -28,10 +33,12 @@ pub mod pattern;
 mod re2;
 pub mod regexp;
 pub mod similarity;
+pub mod spans;
 pub mod structs;
 pub mod temporal;
 pub mod text;
 pub mod uuid;
+pub mod zones;
 
 use std::ops::Range;
 
@@ -106,7 +113,13 @@ const TABLES: &[&[Function]] = &[
     bits::TABLE,
     inspect::TABLE,
     temporal::TABLE,
+    spans::TABLE,
+    zones::TABLE,
     list::TABLE,
+    list_aggregates::TABLE,
+    list_order::TABLE,
+    list_vector::TABLE,
+    lambda::TABLE,
     map::TABLE,
     structs::TABLE,
     json::TABLE,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::zones;
 use super::{Function, Overload, null, plain, strict, take, typed, want_args};
 use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit, unit};
@@ -44,7 +45,11 @@ pub const TABLE: &[Function] = &[
     part_function!(&["second"], "second"),
     part_function!(&["millisecond"], "millisecond"),
     part_function!(&["microsecond"], "microsecond"),
+    typed(&["nanosecond"], "nanosecond(DATE, TIMESTAMP, TIME or INTERVAL)", |args, span| part_function(Part::Nanosecond, args, span)),
     part_function!(&["quarter"], "quarter"),
+    part_function!(&["julian"], "julian"),
+    part_function!(&["timezone_hour"], "timezone_hour"),
+    part_function!(&["timezone_minute"], "timezone_minute"),
     part_function!(&["week", "weekofyear"], "week"),
     part_function!(&["dayofweek", "weekday"], "dow"),
     part_function!(&["isodow"], "isodow"),
@@ -69,11 +74,7 @@ pub const TABLE: &[Function] = &[
     typed(&["strftime"], "strftime(DATE or TIMESTAMP, format)", strftime),
     typed(&["strptime"], "strptime(VARCHAR, format)", |args, span| strptime(args, span, false)),
     typed(&["try_strptime"], "try_strptime(VARCHAR, format)", |args, span| strptime(args, span, true)),
-    plain(
-        &["make_date"],
-        "make_date(year, month, day)",
-        &[overload!(&[I64, I64, I64], Type::Date, |a| date(int(a, 0), int(a, 1), int(a, 2)).map(Value::Date))],
-    ),
+    typed(&["make_date"], "make_date(year, month, day), make_date(days) or make_date(struct)", make_date),
     plain(
         &["make_time"],
         "make_time(hour, minute, seconds)",
@@ -91,10 +92,27 @@ pub const TABLE: &[Function] = &[
                 .ok_or_else(date_out_of_range)),
         ],
     ),
+    plain(&["make_timestamp_ms"], "make_timestamp_ms(milliseconds)", &[overload!(&[I64], Type::Timestamp, of_milliseconds)]),
+    plain(
+        &["make_timestamptz"],
+        "make_timestamptz(year, month, day, hour, minute, seconds [, zone]) or make_timestamptz(microseconds)",
+        &[
+            overload!(&[I64, I64, I64, I64, I64, D], Type::TimestampTz, make_timestamp),
+            overload!(&[I64, I64, I64, I64, I64, D, Type::Varchar], Type::TimestampTz, make_timestamp),
+            overload!(&[I64], Type::TimestampTz, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
+        ],
+    ),
     plain(&["to_timestamp"], "to_timestamp(seconds)", &[overload!(&[D], Type::TimestampTz, to_timestamp)]),
     typed(&["dayname"], "dayname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::day_name)),
     typed(&["monthname"], "monthname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::month_name)),
     typed(&["last_day"], "last_day(DATE or TIMESTAMP)", last_day),
+    typed(&["days_in_month"], "days_in_month(DATE or TIMESTAMP)", |args, span| {
+        let last = last_day(args, span)?;
+        take_part(Part::Day, last, span)
+    }),
+    to_interval!("to_millennia", "millennium", I32, I64),
+    to_interval!("to_centuries", "century", I32, I64),
+    to_interval!("to_decades", "decade", I32, I64),
     to_interval!("to_years", "year", I32, I64),
     to_interval!("to_quarters", "quarter", I32, I64),
     to_interval!("to_months", "month", I32, I64),
@@ -150,11 +168,15 @@ pub fn interval_literal(amount: Typed, unit_name: &str, span: Range<usize>) -> B
 /// The constant name of a part or unit.
 fn constant_part(of: &Typed) -> Result<Part, crate::sql::CompileError> {
     let Some(name) = of.constant_text() else { return Err(error("the part must be a constant text", &of.span)) };
+    named_part(name, &of.span)
+}
+
+fn named_part(name: &str, span: &Range<usize>) -> Result<Part, crate::sql::CompileError> {
     Part::named(name).ok_or_else(|| {
         error_with_help(
             format!("no part `{name}` of a date or time"),
             "parts are year, quarter, month, week, day, hour, minute, second, dow, epoch, …",
-            &of.span,
+            span,
         )
     })
 }
@@ -217,17 +239,48 @@ fn trunc(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 fn part(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
     let mut args = args.into_iter();
-    let part = constant_part(&take(&mut args, span)?)?;
-    let of = take(&mut args, span)?;
-    if of.ty != Type::Null && matches!(of.node, Node::Const(Value::Null)) {
-        return Ok(null(I64, span));
+    let (part, of) = (take(&mut args, span)?, take(&mut args, span)?);
+    match &part.node {
+        Node::Const(Value::Null) => Ok(null(I64, span)),
+        Node::Const(Value::List(names)) => parts(names, &part.span, of, span),
+        _ => {
+            let part = constant_part(&part)?;
+            if of.ty != Type::Null && matches!(of.node, Node::Const(Value::Null)) {
+                return Ok(null(I64, span));
+            }
+            take_part(part, of, span)
+        }
     }
-    take_part(part, of, span)
 }
 
-fn part_of(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
+/// A struct of several parts, each under the name by which it was asked for.
+fn parts(names: &[Value], names_span: &Range<usize>, of: Typed, span: &Range<usize>) -> Bound {
+    if names.is_empty() {
+        return Err(error("at least one part is wanted", names_span));
+    }
+    if matches!(of.node, Node::Const(Value::Null)) {
+        return Ok(null(Type::Null, span));
+    }
+    let (mut nodes, mut fields) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+    for name in names {
+        let name = name.as_text().ok_or_else(|| error("a part cannot be NULL", names_span))?;
+        let part = take_part(named_part(name, names_span)?, of.clone(), span)?;
+        fields.push((name.to_string(), part.ty));
+        nodes.push(part.node);
+    }
+    let ty = Type::Struct(fields);
+    let whole = Typed::new(Node::Struct(nodes), ty.clone(), span.clone());
+    // Of NULL the whole is NULL.
+    Ok(strict(vec![of, whole], ty, span, |args| Ok(args.get(1).cloned().unwrap_or_default())))
+}
+
+/// A part by its name, of one argument.
+pub fn part_of(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    part_function(Part::named(name).ok_or_else(|| error("no such part", span))?, args, span)
+}
+
+fn part_function(part: Part, args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
-    let part = Part::named(name).ok_or_else(|| error("no such part", span))?;
     let mut args = args.into_iter();
     take_part(part, take(&mut args, span)?, span)
 }
@@ -236,6 +289,9 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
     let of = moment(of, &[Type::Time, Type::Interval])?;
     if matches!(of.ty, Type::Time) && !part.is_of_time() {
         return Err(error("a TIME has no such part", span));
+    }
+    if of.ty == Type::Date && part == Part::Timezone {
+        return Err(error("a DATE has no time zone", span));
     }
     if matches!(of.ty, Type::Interval) && !part.is_of_interval() {
         return Err(error("an INTERVAL has no such part", span));
@@ -264,7 +320,35 @@ fn epoch_ms(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     }
     let args: Vec<Typed> = args.into_iter().map(|arg| implicit(arg, &I64, "the milliseconds")).collect::<Result<_, _>>()?;
     let args = args.into_iter().map(|arg| arg.cast(&I64)).collect();
-    Ok(strict(args, Type::Timestamp, span, |a| i64::try_from(int(a, 0) * 1000).map(Value::Timestamp).map_err(|_| date_out_of_range())))
+    Ok(strict(args, Type::Timestamp, span, of_milliseconds))
+}
+
+fn of_milliseconds(args: &[Value]) -> Outcome {
+    i64::try_from(int(args, 0) * 1000).map(Value::Timestamp).map_err(|_| date_out_of_range())
+}
+
+/// From year, month and day, from days since 1970-01-01, or from a struct of the three.
+fn make_date(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    let from_parts = |a: &[Value]| date(int(a, 0), int(a, 1), int(a, 2)).map(Value::Date);
+    match args.as_slice() {
+        [of] if matches!(of.ty, Type::Struct(_)) => {
+            let fields = ["year", "month", "day"].map(|name| (name.to_string(), I64)).to_vec();
+            let of = implicit(of.clone(), &Type::Struct(fields), "the struct")?;
+            Ok(strict(vec![of], Type::Date, span, move |a| match a.first() {
+                Some(Value::Struct(parts)) if parts.iter().all(|part| !part.is_null()) => from_parts(parts),
+                _ => Ok(Value::Null),
+            }))
+        }
+        [_] => {
+            let args = args.into_iter().map(|arg| implicit(arg, &Type::Integer, "the days")).collect::<Result<_, _>>()?;
+            Ok(strict(args, Type::Date, span, |a| Ok(Value::Date(int(a, 0) as i32))))
+        }
+        _ => {
+            want_args(&args, 3..=3, span)?;
+            let args = args.into_iter().map(|arg| implicit(arg, &I64, "a part of a date")).collect::<Result<_, _>>()?;
+            Ok(strict(args, Type::Date, span, from_parts))
+        }
+    }
 }
 
 fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bound {
@@ -339,7 +423,11 @@ fn time(hour: i128, minute: i128, seconds: Option<&Value>) -> Result<i64, EvalEr
 fn make_timestamp(args: &[Value]) -> Outcome {
     let date = date(int(args, 0), int(args, 1), int(args, 2))?;
     let time = time(int(args, 3), int(args, 4), args.get(5))?;
-    datetime::timestamp_of(date, time).map(Value::Timestamp).ok_or_else(date_out_of_range)
+    let at = datetime::timestamp_of(date, time).ok_or_else(date_out_of_range)?;
+    match args.get(6) {
+        Some(Value::Text(zone)) => zones::moment(at, &zones::zone(zone)?).map(Value::Timestamp),
+        _ => Ok(Value::Timestamp(at)),
+    }
 }
 
 fn to_timestamp(args: &[Value]) -> Outcome {
@@ -404,7 +492,6 @@ fn strptime(args: Vec<Typed>, span: &Range<usize>, or_null: bool) -> Bound {
     let mut args = args.into_iter();
     let of = implicit(take(&mut args, span)?, &Type::Varchar, "the text")?;
     let formats = take(&mut args, span)?;
-    use crate::sql::eval::Node;
     let list = match &formats.node {
         Node::Const(Value::Text(format)) => vec![format.to_string()],
         Node::Const(Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_string)).collect(),

@@ -447,20 +447,20 @@ impl Parser {
             let index = low.ok_or_else(|| error("an index is missing", self.span()))?;
             return self.binary_node(of, index, Kind::Index);
         }
-        let high = if self.sign("]") || self.sign(":") {
+        // `-` stands for a bound left out, where a step follows.
+        let high = if self.sign("]") {
             None
-        } else if self.sign("-") && matches!(self.peek_at(1), Token::Sign(":" | "]")) {
+        } else if self.sign("-") && matches!(self.peek_at(1), Token::Sign(":")) {
             self.advance();
             None
         } else {
             Some(self.expression()?)
         };
-        if self.sign(":") {
-            return Err(error("slices with a step are not part of the expression language", self.span()));
-        }
+        let step = if self.take_sign(":") { Some(self.expression()?) } else { None };
         self.want_sign("]")?;
-        let depth = of.depth.max(low.as_ref().map_or(0, |a| a.depth)).max(high.as_ref().map_or(0, |a| a.depth)) + 1;
-        self.node(Kind::Slice { of: Box::new(of), from: low.map(Box::new), to: high.map(Box::new) }, from, depth)
+        let depth = [&low, &high, &step].into_iter().flatten().map(|a| a.depth).max().unwrap_or(0).max(of.depth) + 1;
+        let [low, high, step] = [low, high, step].map(|bound| bound.map(Box::new));
+        self.node(Kind::Slice { of: Box::new(of), from: low, to: high, step }, from, depth)
     }
 
     fn refuse_query(&self) -> Parsed<()> {

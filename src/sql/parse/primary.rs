@@ -22,11 +22,7 @@ impl Parser {
                 self.refuse_query()?;
                 let inner = self.expression()?;
                 if self.sign(",") {
-                    return Err(CompileError {
-                        message: "rows are not part of the expression language".into(),
-                        help: Some("write a struct: `{'a': 1, 'b': 2}`".into()),
-                        span: self.span(),
-                    });
+                    return self.row(inner, from);
                 }
                 self.want_sign(")")?;
                 // Parentheses count as nesting, and keep `(x).y` and `-(1)` apart from `x.y` and `-1`.
@@ -35,7 +31,19 @@ impl Parser {
             }
             Token::Sign("[") => {
                 self.advance();
-                let items = self.comma_list("]")?;
+                let mut items = Vec::new();
+                if !self.take_sign("]") {
+                    let first = self.expression()?;
+                    if self.take_word("for") {
+                        return self.comprehension(first, from);
+                    }
+                    items.push(first);
+                    if self.take_sign(",") {
+                        items.extend(self.comma_list("]")?);
+                    } else {
+                        self.want_sign("]")?;
+                    }
+                }
                 let depth = items.iter().map(|a| a.depth).max().unwrap_or(0) + 1;
                 self.node(Kind::List(items), from, depth)
             }
@@ -46,6 +54,47 @@ impl Parser {
         }
     }
 
+    /// `[x + 1 for x in xs if x > 0]`, read up to FOR. As in DuckDB, the element is made before the condition is looked at.
+    fn comprehension(&mut self, first: Ast, from: usize) -> Parsed<Ast> {
+        let mut params = vec![self.name("the variable of an element")?.name];
+        if self.take_sign(",") {
+            params.push(self.name("the variable of an index")?.name);
+        }
+        self.want_word("in")?;
+        let list = self.expression()?;
+        let condition = if self.take_word("if") { Some(self.expression()?) } else { None };
+        self.want_sign("]")?;
+        let span = from..self.last_end();
+        let node = |kind: Kind, depth: usize| Ast { kind, span: span.clone(), depth };
+        let over = |parser: &Self, name: &str, list: Ast, params: Vec<String>, body: Ast| {
+            let depth = body.depth + 1;
+            let lambda = node(Kind::Lambda { params, body: Box::new(body) }, depth);
+            parser.simple_call(name, span.clone(), vec![list, lambda])
+        };
+        let Some(condition) = condition else {
+            return over(self, "list_transform", list, params, first);
+        };
+        let depth = first.depth.max(condition.depth) + 1;
+        let both = node(Kind::Struct(vec![("keep".into(), condition), ("element".into(), first)]), depth);
+        let part = |name: &str| {
+            let names = ["pair", name].map(|name| Ident { name: name.into(), quoted: false });
+            node(Kind::Name(names.to_vec()), 1)
+        };
+        let pairs = over(self, "list_transform", list, params, both)?;
+        let kept = over(self, "list_filter", pairs, vec!["pair".into()], part("keep"))?;
+        over(self, "list_transform", kept, vec!["pair".into()], part("element"))
+    }
+
+    /// `(a, b)`, the first value being read.
+    fn row(&mut self, first: Ast, from: usize) -> Parsed<Ast> {
+        let mut items = vec![first];
+        while self.take_sign(",") {
+            items.push(self.expression()?);
+        }
+        self.want_sign(")")?;
+        self.simple_call("row", from..self.last_end(), items)
+    }
+
     fn struct_literal(&mut self) -> Parsed<Ast> {
         let from = self.span().start;
         self.advance();
@@ -53,6 +102,7 @@ impl Parser {
         let mut depth = 0;
         while !self.take_sign("}") {
             let name = match self.peek().clone() {
+                Token::Text(name) if name.is_empty() => return Err(error("a field's name cannot be empty", self.span())),
                 Token::Text(name) => {
                     self.advance();
                     name
