@@ -69,6 +69,19 @@ impl Env for RowEnv<'_> {
             var => self.view.value(var),
         }
     }
+
+    fn peek(&self, slot: Slot) -> Option<&Value> {
+        match Var::of(slot) {
+            Var::State(i) => match self.row {
+                Some(row) => self.table.state[i].peek(row),
+                None => Some(&self.table.defaults[i]),
+            },
+            Var::Old(i) => self.old.get(i),
+            Var::Data(i) => self.view.block.data[i].peek(self.view.row),
+            Var::Each => self.element,
+            _ => None,
+        }
+    }
 }
 
 /// What is reused from event to event.

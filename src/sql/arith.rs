@@ -78,6 +78,13 @@ fn no_fit(sign: &str, left: &Typed, right: &Typed, several: bool, span: &Range<u
 }
 
 pub fn binary(sign: &'static str, left: Typed, right: Typed, span: Range<usize>) -> Bound {
+    // Lists are concatenated by `+`, too.
+    if sign == "+" && [&left, &right].iter().any(|side| matches!(side.ty, Type::List(_))) {
+        if ![&left, &right].iter().all(|side| matches!(side.ty, Type::List(_) | Type::Null)) {
+            return Err(no_fit(sign, &left, &right, false, &span));
+        }
+        return super::functions::call_bound("list_concat", vec![left, right], &span);
+    }
     let mut overloads: Vec<[Type; 2]> = number_overloads(sign).into_iter().map(|ty| [ty.clone(), ty.clone()]).collect();
     overloads.extend_from_slice(temporal_overloads(sign));
     let args = [left.source(), right.source()];
@@ -87,7 +94,12 @@ pub fn binary(sign: &'static str, left: Typed, right: Typed, span: Range<usize>)
             if to_left.is_decimal() {
                 return decimal(sign, left, right, span);
             }
-            let (left, right) = (left.cast(to_left), right.cast(to_right));
+            // A side without a type makes it NULL, whatever the other one is.
+            let untyped = left.ty == Type::Null || right.ty == Type::Null;
+            let (mut left, right) = (left.cast(to_left), right.cast(to_right));
+            if untyped {
+                left.node = Node::Const(Value::Null);
+            }
             if to_left == to_right && to_left.is_numeric() {
                 let ty = to_left.clone();
                 return Ok(number(operation(sign), left.node, right.node, ty, span));
@@ -128,7 +140,7 @@ fn decimal(sign: &str, left: Typed, right: Typed, span: Range<usize>) -> Bound {
         return Err(no_fit(sign, &left, &right, false, &span));
     };
     // DuckDB gives up on a type where one side is a NULL literal.
-    if [&left, &right].iter().any(|side| matches!(side.node, Node::Const(Value::Null))) {
+    if [&left, &right].iter().any(|side| side.ty == Type::Null || matches!(side.node, Node::Const(Value::Null))) {
         return Ok(Typed::new(Node::Const(Value::Null), Type::Null, span));
     }
     let max_width = w1.max(w2);
@@ -194,8 +206,8 @@ fn temporal(sign: &str, left: Typed, right: Typed, span: Range<usize>) -> Bound 
         ("+", (T::Interval, T::Interval)) => call(add_intervals, left, right, T::Interval, span),
         ("+", (T::Date | T::Timestamp, T::Interval)) => call(add_to_time_point, left, right, T::Timestamp, span),
         ("+", (T::Interval, T::Date | T::Timestamp)) => call(add_to_time_point, right, left, T::Timestamp, span),
-        ("+", (T::TimestampTz, T::Interval)) => call(add_to_time_point, left, right, T::TimestampTz, span),
-        ("+", (T::Interval, T::TimestampTz)) => call(add_to_time_point, right, left, T::TimestampTz, span),
+        ("+", (T::TimestampTz, T::Interval)) => call(add_to_instant, left, right, T::TimestampTz, span),
+        ("+", (T::Interval, T::TimestampTz)) => call(add_to_instant, right, left, T::TimestampTz, span),
         ("+", (T::Time, T::Interval)) => call(add_to_time, left, right, T::Time, span),
         ("+", (T::Interval, T::Time)) => call(add_to_time, right, left, T::Time, span),
         ("+", (T::Date, T::Time)) => call(date_and_time, left, right, T::Timestamp, span),
@@ -205,7 +217,7 @@ fn temporal(sign: &str, left: Typed, right: Typed, span: Range<usize>) -> Bound 
         ("-", (T::Timestamp, T::Timestamp) | (T::TimestampTz, T::TimestampTz)) => call(time_between, left, right, T::Interval, span),
         ("-", (T::Interval, T::Interval)) => call(subtract_intervals, left, right, T::Interval, span),
         ("-", (T::Date | T::Timestamp, T::Interval)) => call(subtract_from_time_point, left, right, T::Timestamp, span),
-        ("-", (T::TimestampTz, T::Interval)) => call(subtract_from_time_point, left, right, T::TimestampTz, span),
+        ("-", (T::TimestampTz, T::Interval)) => call(subtract_from_instant, left, right, T::TimestampTz, span),
         ("-", (T::Time, T::Interval)) => call(subtract_from_time, left, right, T::Time, span),
         ("*", (T::Interval, _)) => call(multiply_interval, left, right, T::Interval, span),
         ("*", (_, T::Interval)) => call(multiply_interval, right, left, T::Interval, span),
@@ -243,6 +255,9 @@ fn days_between(args: &[Value]) -> Outcome {
 
 fn time_between(args: &[Value]) -> Outcome {
     let (Some(Value::Timestamp(a)), Some(Value::Timestamp(b))) = (args.first(), args.get(1)) else { return Ok(Value::Null) };
+    if !datetime::is_finite(*a) || !datetime::is_finite(*b) {
+        return Err(super::EvalError("infinite timestamps have no difference".into()));
+    }
     datetime::between(*a, *b).map(Value::Interval).ok_or_else(interval_out_of_range)
 }
 
@@ -278,6 +293,28 @@ fn subtract_from_time_point(args: &[Value]) -> Outcome {
     shift_time_point(args.first(), interval)
 }
 
+fn add_to_instant(args: &[Value]) -> Outcome {
+    shift_instant(args.first(), interval_arg(args.get(1)))
+}
+
+fn subtract_from_instant(args: &[Value]) -> Outcome {
+    shift_instant(args.first(), datetime::negate_interval(interval_arg(args.get(1))).ok_or_else(interval_out_of_range)?)
+}
+
+/// For TIMESTAMPTZ the time goes first, where a part is negative: so does the calendar that DuckDB asks.
+fn shift_instant(value: Option<&Value>, interval: Interval) -> Outcome {
+    let Some(Value::Timestamp(at)) = value else { return Ok(Value::Null) };
+    if interval.months >= 0 && interval.days >= 0 && interval.micros >= 0 {
+        return add_interval(*at, interval);
+    }
+    let step = |value: Value, part: Interval| match value {
+        Value::Timestamp(at) => add_interval(at, part),
+        other => Ok(other),
+    };
+    let at = step(Value::Timestamp(*at), Interval { micros: interval.micros, ..Interval::default() })?;
+    step(at, Interval { micros: 0, ..interval })
+}
+
 /// A time of the day goes round; only the interval's part below a day counts.
 fn shift_time(value: Option<&Value>, micros: i64) -> Outcome {
     let Some(Value::Time(time)) = value else { return Ok(Value::Null) };
@@ -301,7 +338,8 @@ fn multiply_interval(args: &[Value]) -> Outcome {
     let interval = interval_arg(args.first());
     match args.get(1) {
         Some(Value::Int(n)) => {
-            let n = *n as i64;
+            // A factor is as wide as the parts that it multiplies.
+            let n = i32::try_from(*n).map_err(|_| interval_out_of_range())? as i64;
             let part = |part: i32| i32::try_from((part as i64).checked_mul(n)?).ok();
             let product = (|| {
                 Some(Interval { months: part(interval.months)?, days: part(interval.days)?, micros: interval.micros.checked_mul(n)? })
@@ -321,20 +359,32 @@ fn divide_interval(args: &[Value]) -> Outcome {
     }
 }
 
-/// A fraction of a month carries into days of which a month has 30, a fraction of a day into its microseconds.
+/// Each part is scaled; a fraction of a month carries into days of which a month has 30, a fraction of a day into its
+/// microseconds. The carried fractions are rounded to millionths: PostgreSQL's way, which DuckDB follows.
 fn scale_interval(interval: Interval, by: f64) -> Outcome {
-    let months = interval.months as f64 * by;
-    let days = interval.days as f64 * by + months.fract() * 30.0;
-    let micros = interval.micros as f64 * by + days.fract() * datetime::MICROS_PER_DAY as f64;
-    let fits = |x: f64, limit: f64| x.abs() < limit;
-    if !fits(months, i32::MAX as f64) || !fits(days, i32::MAX as f64) || !fits(micros, i64::MAX as f64) {
+    const SECONDS_PER_DAY: f64 = 86_400.0;
+    let millionths = |x: f64| (x * 1e6).round_ties_even() / 1e6;
+    let whole = |x: f64| if (i32::MIN as f64..i32::MAX as f64 + 1.0).contains(&x) { Ok(x.trunc()) } else { Err(interval_out_of_range()) };
+    let (months, days) = (interval.months as f64 * by, interval.days as f64 * by);
+    let (whole_months, mut whole_days) = (whole(months)?, whole(days)?);
+    let carried_days = millionths((months - whole_months) * 30.0);
+    let mut seconds = millionths((days - whole_days + carried_days - carried_days.trunc()) * SECONDS_PER_DAY);
+    if seconds.abs() >= SECONDS_PER_DAY {
+        let more = (seconds / SECONDS_PER_DAY).trunc();
+        whole_days += more;
+        seconds -= more * SECONDS_PER_DAY;
+    }
+    whole_days = whole(whole_days + carried_days.trunc())?;
+    let micros = (interval.micros as f64 * by + seconds * 1e6).round_ties_even();
+    if micros.is_nan() || micros.abs() >= i64::MAX as f64 {
         return Err(interval_out_of_range());
     }
-    Ok(Value::Interval(Interval { months: months as i32, days: days as i32, micros: micros.round() as i64 }))
+    Ok(Value::Interval(Interval { months: whole_months as i32, days: whole_days as i32, micros: micros as i64 }))
 }
 
 pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {
     if sign == "~" {
+        let of = if of.ty == Type::Null { of.cast(&Type::BigInt) } else { of };
         if !of.ty.is_integer() {
             return Err(error(format!("`~` does not go with {}", of.shown()), &span));
         }
@@ -352,10 +402,17 @@ pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {
             Run::Plain(|args| datetime::negate_interval(interval_arg(args.first())).map(Value::Interval).ok_or_else(interval_out_of_range));
         return Ok(Typed::new(Node::Call { run, args: vec![of.node], strict: true }, Type::Interval, span));
     }
+    if sign == "+" && matches!(of.ty, Type::List(_)) {
+        return super::functions::call_bound("list_concat", vec![of], &span);
+    }
     if !of.ty.is_numeric() && of.ty != Type::Null {
         return Err(error(format!("`{sign}` does not go with {}", of.shown()), &span));
     }
-    if sign == "+" {
+    // DuckDB gives up on the type of a NULL literal of DECIMAL.
+    if of.ty.is_decimal() && matches!(of.node, Node::Const(Value::Null)) {
+        return Ok(Typed::new(Node::Const(Value::Null), Type::Null, span));
+    }
+    if sign == "+" && of.ty != Type::Null {
         return Ok(of);
     }
     let ty = if of.ty == Type::Null { Type::BigInt } else { of.ty.clone() };
@@ -386,7 +443,7 @@ pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {
     Ok(Typed::new(Node::Call { run, args: vec![of.node], strict: true }, ty, span))
 }
 
-/// `<<`, `>>`, `&`, `|` on integers.
+/// `<<`, `>>`, `&`, `|` and `xor` on integers.
 pub fn bits(sign: &'static str, left: Typed, right: Typed, span: Range<usize>) -> Bound {
     let overloads: Vec<[Type; 2]> = NUMBERS.iter().filter(|ty| ty.is_integer()).map(|ty| [ty.clone(), ty.clone()]).collect();
     let choice = coerce::choose(&[left.source(), right.source()], overloads.iter().map(|params| (params.as_slice(), None)));
@@ -401,6 +458,7 @@ pub fn bits(sign: &'static str, left: Typed, right: Typed, span: Range<usize>) -
         let bad = || Err(super::EvalError(format!("overflow: {a} {sign} {b} does not fit {shown}")));
         Ok(Value::Int(match sign {
             "&" => a & b,
+            "xor" => a ^ b,
             "|" => a | b,
             ">>" if *b < 0 || *b >= width => 0,
             ">>" => a >> b,

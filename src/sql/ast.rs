@@ -86,6 +86,7 @@ pub enum Kind {
         of: Box<Ast>,
         from: Option<Box<Ast>>,
         to: Option<Box<Ast>>,
+        step: Option<Box<Ast>>,
     },
     Lambda {
         params: Vec<String>,

@@ -9,7 +9,7 @@ use super::coerce::{self, Literal, Source};
 use super::compare::{By, Comparison};
 use super::eval::{CastNode, Compare, Node};
 use super::functions::{self, Call};
-use super::{CompileError, Scope, Type, Value, datetime};
+use super::{CompileError, Scope, Type, Value, datetime, text_number};
 
 pub type Bound = Result<Typed, CompileError>;
 
@@ -26,13 +26,15 @@ pub struct Typed {
 impl Typed {
     /// Folds the node where it is constant.
     pub fn new(node: Node, ty: Type, span: Range<usize>) -> Typed {
-        Typed { node: node.fold(), ty, literal: false, span }
+        // The VARCHAR that a call with a NULL literal gives is as good as written, for DuckDB.
+        let literal = ty == Type::Varchar && matches!(node, Node::Call { .. }) && node.is_null_for_certain();
+        Typed { node: node.fold(), ty, literal, span }
     }
 
     pub fn source(&self) -> Source<'_> {
         let literal = match &self.node {
             Node::Const(Value::Int(i)) if self.literal && self.ty.is_integer() => Literal::Int(*i),
-            Node::Const(Value::Text(_)) if self.literal && self.ty == Type::Varchar => Literal::Text,
+            Node::Const(Value::Text(_) | Value::Null) if self.literal && self.ty == Type::Varchar => Literal::Text,
             _ => Literal::None,
         };
         Source { ty: &self.ty, literal }
@@ -149,19 +151,11 @@ impl<'s> Binder<'s> {
                 let (of, index) = (self.bind(of)?, self.bind(index)?);
                 self.index(of, index, span)
             }
-            Kind::Slice { of, from, to } => {
+            Kind::Slice { of, from, to, step } => {
                 let of = self.bind(of)?;
-                let mut bound = |ast: &Option<Box<Ast>>| -> Bound {
-                    match ast {
-                        Some(ast) => {
-                            let typed = self.bind(ast)?;
-                            implicit(typed, &Type::BigInt, "a slice's bound")
-                        }
-                        None => Ok(Typed::new(Node::Const(Value::Null), Type::BigInt, span.clone())),
-                    }
-                };
-                let (low, high) = (bound(from)?, bound(to)?);
-                functions::list::slice(of, low, high, (from.is_some(), to.is_some()), span)
+                let mut bound = |ast: &Option<Box<Ast>>| ast.as_ref().map(|ast| self.bind(ast)).transpose();
+                let (low, high, step) = (bound(from)?, bound(to)?, bound(step)?);
+                functions::list::slice(of, low, high, step, span)
             }
             Kind::Lambda { .. } => {
                 Err(error_with_help("a lambda cannot stand here", "lambdas are arguments: `list_transform(xs, lambda x: x + 1)`", &span))
@@ -219,15 +213,26 @@ impl<'s> Binder<'s> {
         }
     }
 
+    /// A field of a struct, an element of JSON, by its name.
     pub fn field(&mut self, of: Typed, name: &str, span: Range<usize>) -> Bound {
+        if of.ty == Type::Json {
+            let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
+            return functions::call_bound("json_extract", vec![of, key], &span);
+        }
+        if let Type::Map(..) = of.ty {
+            let key = Typed { node: Node::Const(Value::text(name)), ty: Type::Varchar, literal: true, span: span.clone() };
+            return functions::map::extract_value(of, key, span);
+        }
         let Type::Struct(fields) = &of.ty else {
             let help = match &of.ty {
-                Type::Json => format!("take a field of JSON with `->> '{name}'`"),
                 Type::Map(..) => format!("take a value of a map with `['{name}']`"),
                 _ => "only structs have fields".to_string(),
             };
             return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
         };
+        if of.ty.is_row() {
+            return Err(error_with_help("the fields of a row have no names", "take one by its number: `[1]`", &span));
+        }
         match fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
             Some(i) => {
                 let ty = fields[i].1.clone();
@@ -246,6 +251,13 @@ impl<'s> Binder<'s> {
             && let Kind::Number(text) = &of.kind
         {
             return number(&format!("-{text}"), span);
+        }
+        // Two of them are none.
+        if sign == "-"
+            && let Kind::Unary("-", inner) = &of.kind
+            && let Kind::Number(text) = &inner.kind
+        {
+            return number(text, span);
         }
         if sign == "not" {
             let of = self.boolean(of)?;
@@ -266,11 +278,13 @@ impl<'s> Binder<'s> {
                 return Ok(if sign == "and" { and(left, right, &span) } else { or(left, right, &span) });
             }
             "at time zone" => {
-                return Err(error_with_help(
-                    "AT TIME ZONE is not part of the expression language yet",
-                    "timestamps are UTC; convert in a read model",
-                    &span,
-                ));
+                let (of, zone) = (self.bind(left)?, self.bind(right)?);
+                return functions::call_bound("timezone", vec![zone, of], &span);
+            }
+            "->" => {
+                if let Some(ast) = arrows_from_the_left(left, right) {
+                    return self.bind(&ast);
+                }
             }
             _ => {}
         }
@@ -296,6 +310,7 @@ impl<'s> Binder<'s> {
             "->>" => functions::call_bound("json_extract_string", vec![left, right], &span),
             "^" => functions::call_bound("pow", vec![left, right], &span),
             "^@" => functions::call_bound("starts_with", vec![left, right], &span),
+            "~~~" => functions::call_bound("~~~", vec![left, right], &span),
             "~" => functions::call_bound("regexp_full_match", vec![left, right], &span),
             "!~" => functions::call_bound("regexp_full_match", vec![left, right], &span).map(|typed| negation(typed, &span)),
             "<<" | ">>" | "&" | "|" => arith::bits(sign, left, right, span),
@@ -306,13 +321,15 @@ impl<'s> Binder<'s> {
     fn in_list(&mut self, of: &Ast, among: &[Ast], not: bool, span: Range<usize>) -> Bound {
         let of = self.bind(of)?;
         let among = among.iter().map(|item| self.bind(item)).collect::<Result<Vec<_>, _>>()?;
-        // One list in parentheses: `x IN ([1, 2])`.
+        // In parentheses a list is one value, as in DuckDB.
         if let [one] = among.as_slice()
-            && let Type::List(_) = one.ty
-            && !matches!(of.ty, Type::List(_))
+            && let (Type::List(_), false) = (&one.ty, matches!(of.ty, Type::List(_) | Type::Varchar | Type::Json | Type::Null))
         {
-            let found = functions::call_bound("contains", vec![one.clone(), of], &span)?;
-            return Ok(if not { negation(found, &span) } else { found });
+            return Err(error_with_help(
+                format!("cannot compare {} and {}", of.shown(), one.shown()),
+                "without parentheses IN looks into a list: `x IN list`",
+                &span,
+            ));
         }
         let (first, rest) = among.split_first().ok_or_else(|| error("IN wants at least one value", &span))?;
         let first = compare_type(of.source(), first.source(), true, &first.span)?;
@@ -353,7 +370,8 @@ impl<'s> Binder<'s> {
             Kind::Name(path) => self.name(path, true, of.span.clone())?,
             _ => self.bind(of)?,
         };
-        if !cast::castable(&of.ty, to) {
+        // What has no cast is NULL for TRY_CAST, whatever the value.
+        if or_null && !cast::has_common_fields(&of.ty, to) || !or_null && !cast::castable(&of.ty, to) {
             return Err(error(format!("there is no cast from {} to {to}", of.shown()), &span));
         }
         if or_null && of.ty != *to && of.ty != Type::Null && !cast::is_identity(&of.ty, to) {
@@ -414,23 +432,57 @@ impl<'s> Binder<'s> {
     }
 }
 
+/// `j -> 'a' ->> 'b' = 'x'`: although `->` binds weaker than every other operator, DuckDB takes it from the left where
+/// a `->>` follows, whatever stands behind that.
+fn arrows_from_the_left(left: &Ast, right: &Ast) -> Option<Ast> {
+    fn insert(left: &Ast, ast: &mut Ast) -> bool {
+        ast.span.start = left.span.start;
+        ast.depth += left.depth;
+        match &mut ast.kind {
+            Kind::Binary(sign, of, _) => {
+                if insert(left, of) {
+                    return true;
+                }
+                if *sign == "->>" {
+                    let span = left.span.start..of.span.end;
+                    let depth = left.depth + of.depth + 1;
+                    let key = of.clone();
+                    **of = Ast { kind: Kind::Binary("->", Box::new(left.clone()), key), span, depth };
+                    return true;
+                }
+                false
+            }
+            Kind::IsNull(of, _)
+            | Kind::IsBool { of, .. }
+            | Kind::Distinct { left: of, .. }
+            | Kind::Between { of, .. }
+            | Kind::In { of, .. }
+            | Kind::Like { of, .. } => insert(left, of),
+            _ => false,
+        }
+    }
+    let mut ast = right.clone();
+    insert(left, &mut ast).then_some(ast)
+}
+
 /// A number as it is written, with DuckDB's type for it.
 fn number(text: &str, span: Range<usize>) -> Bound {
     let literal = |node, ty, literal| Ok(Typed { node: Node::Const(node), ty, literal, span: span.clone() });
     let digits = text.trim_start_matches('-');
     if !digits.contains(['.', 'e']) {
         if let Ok(i) = text.parse::<i128>() {
-            let ty = [Type::Integer, Type::BigInt, Type::HugeInt]
-                .into_iter()
-                .find(|ty| ty.integer_range().is_some_and(|(least, most)| (least..=most).contains(&i)))
-                .unwrap_or(Type::HugeInt);
-            return literal(Value::Int(i), ty, true);
+            // The minus is an operator for DuckDB: the digits alone decide the type, but for the least BIGINT.
+            let ty = [Type::Integer, Type::BigInt, Type::HugeInt].into_iter().find(|ty| {
+                i == i64::MIN as i128 && *ty == Type::BigInt
+                    || ty.integer_range().is_some_and(|(_, most)| i.unsigned_abs() <= most.unsigned_abs())
+            });
+            return literal(Value::Int(i), ty.unwrap_or(Type::HugeInt), true);
         }
     } else if !digits.contains('e') {
         let width = digits.bytes().filter(u8::is_ascii_digit).count();
         let scale = digits.len() - digits.find('.').map_or(digits.len(), |point| point + 1);
         if width <= 38
-            && let Some(i) = cast::parse_scaled(text, scale as u8)
+            && let Some(i) = text_number::scaled(text, scale as u8)
         {
             return literal(Value::Int(i), Type::Decimal { width: width as u8, scale: scale as u8 }, false);
         }

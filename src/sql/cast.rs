@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EvalError, MapEntries, Type, Value, datetime, json, nested_text, text_format};
+use super::{EvalError, MapEntries, Type, Value, datetime, interval_text, json, nested_text, text_format, text_number};
 
 /// True where DuckDB has a cast from one type to the other (it may still fail on a value).
 pub fn castable(from: &Type, to: &Type) -> bool {
@@ -12,20 +12,41 @@ pub fn castable(from: &Type, to: &Type) -> bool {
     match (from, to) {
         (Type::List(a), Type::List(b)) => castable(a, b),
         (Type::Map(k1, v1), Type::Map(k2, v2)) => castable(k1, k2) && castable(v1, v2),
+        (Type::Struct(a), Type::Struct(b)) if from.is_row() || to.is_row() => {
+            a.len() == b.len() && a.iter().zip(b).all(|((_, a), (_, b))| castable(a, b))
+        }
         (Type::Struct(a), Type::Struct(b)) => {
             let field = |name: &str| a.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
             b.iter().any(|(name, _)| field(name).is_some())
                 && b.iter().all(|(name, ty)| field(name).is_none_or(|(_, from)| castable(from, ty)))
         }
+        (Type::Struct(fields), Type::Map(key, value)) => {
+            fields.iter().all(|(name, ty)| castable(ty, value) && from_text(name, key).is_ok())
+        }
         (Type::Boolean, to) => to.is_numeric(),
         (from, to) if from.is_numeric() => to.is_numeric() || *to == Type::Boolean,
         (Type::Date, to) => matches!(to, Type::Timestamp | Type::TimestampTz),
-        (Type::Time, Type::Interval) => false,
         (Type::Timestamp, to) => matches!(to, Type::Date | Type::Time | Type::TimestampTz),
-        (Type::TimestampTz, to) => matches!(to, Type::Date | Type::Time | Type::Timestamp),
-        (Type::Interval, Type::Time) => true,
-        (Type::Uuid, Type::Blob) | (Type::Blob, Type::Uuid) => false,
+        (Type::TimestampTz, to) => matches!(to, Type::Date | Type::Timestamp),
+        (Type::Uuid, Type::Blob) | (Type::Blob, Type::Uuid) => true,
         _ => false,
+    }
+}
+
+/// False where a struct is to become one with which it shares no field: that is refused whatever the values are.
+pub fn has_common_fields(from: &Type, to: &Type) -> bool {
+    match (from, to) {
+        (Type::List(a), Type::List(b)) => has_common_fields(a, b),
+        (Type::Map(k1, v1), Type::Map(k2, v2)) => has_common_fields(k1, k2) && has_common_fields(v1, v2),
+        (Type::Struct(a), Type::Struct(b)) if from.is_row() || to.is_row() => {
+            a.len() == b.len() && a.iter().zip(b).all(|((_, a), (_, b))| has_common_fields(a, b))
+        }
+        (Type::Struct(a), Type::Struct(b)) => {
+            let field = |name: &str| a.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+            b.iter().any(|(name, _)| field(name).is_some())
+                && b.iter().all(|(name, ty)| field(name).is_none_or(|(_, from)| has_common_fields(from, ty)))
+        }
+        _ => true,
     }
 }
 
@@ -58,21 +79,87 @@ fn out_of_range<T>(value: &Value, from: &Type, to: &Type) -> Result<T, EvalError
     fail(format!("{} is out of range of {to}", text_format::text_of(value, from)))
 }
 
-/// Converts a value; NULL stays NULL.
-pub fn cast(value: Value, from: &Type, to: &Type) -> Result<Value, EvalError> {
+/// Converts a value; NULL stays NULL. `or_null`: what cannot be converted becomes NULL, inside of lists, structs and maps
+/// too; then only what no map can hold (a key that is NULL or that another one equals) is an error.
+pub fn cast(value: Value, from: &Type, to: &Type, or_null: bool) -> Result<Value, EvalError> {
     if value.is_null() || from == to {
         return Ok(value);
     }
+    match (&value, from, to) {
+        (Value::Text(text), Type::Varchar, _) if to.is_nested() => nested_text::parse(text, to, or_null),
+        (Value::Text(text), Type::Json, _) => json::from_json(text, to, or_null),
+        (Value::List(items), Type::List(from), Type::List(to)) => {
+            let items: Result<Vec<Value>, _> = items.iter().map(|item| cast(item.clone(), from, to, or_null)).collect();
+            Ok(Value::List(Arc::new(items?)))
+        }
+        (Value::Map(entries), Type::Map(key_from, value_from), Type::Map(key_to, value_to)) => {
+            let mut out = MapEntries::with_capacity_and_hasher(entries.len(), Default::default());
+            for (key, value) in entries.iter() {
+                let key = cast(key.clone(), key_from, key_to, or_null)?;
+                if key.is_null() {
+                    return fail("map keys cannot be NULL");
+                }
+                if out.insert(key, cast(value.clone(), value_from, value_to, or_null)?).is_some() {
+                    return fail("map keys must be unique");
+                }
+            }
+            Ok(Value::Map(Arc::new(out)))
+        }
+        (Value::Struct(values), Type::Struct(fields_from), Type::Struct(fields_to)) => {
+            let mut out = Vec::with_capacity(fields_to.len());
+            let by_place = from.is_row() || to.is_row();
+            for (place, (name, ty)) in fields_to.iter().enumerate() {
+                let found = if by_place { Some(place) } else { fields_from.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) };
+                out.push(match found.filter(|i| *i < fields_from.len()) {
+                    Some(i) => cast(values.get(i).cloned().unwrap_or_default(), &fields_from[i].1, ty, or_null)?,
+                    None => Value::Null,
+                });
+            }
+            Ok(Value::Struct(Arc::new(out)))
+        }
+        (Value::Struct(values), Type::Struct(fields), Type::Map(key_to, value_to)) => {
+            let mut out = MapEntries::with_capacity_and_hasher(fields.len(), Default::default());
+            for ((name, ty), value) in fields.iter().zip(values.iter()) {
+                let key = cast(Value::text(name), &Type::Varchar, key_to, false)?;
+                if out.insert(key, cast(value.clone(), ty, value_to, or_null)?).is_some() {
+                    return fail("map keys must be unique");
+                }
+            }
+            Ok(Value::Map(Arc::new(out)))
+        }
+        _ => match scalar(value, from, to) {
+            Err(_) if or_null && !fails_in_try(from, to) => Ok(Value::Null),
+            result => result,
+        },
+    }
+}
+
+/// Casts of which DuckDB's TRY_CAST fails, too.
+fn fails_in_try(from: &Type, to: &Type) -> bool {
+    matches!((from, to), (Type::Timestamp, Type::Time) | (Type::Date, Type::TimestampTz))
+}
+
+fn scalar(value: Value, from: &Type, to: &Type) -> Result<Value, EvalError> {
     match (&value, to) {
-        (Value::Text(text), _) if *from == Type::Varchar => from_text(text, to),
-        (Value::Text(text), _) if *from == Type::Json => json::from_json(text, to),
+        (Value::Text(text), _) => from_text(text, to),
         (_, Type::Varchar) => Ok(Value::text(text_format::text_of(&value, from))),
+        // A list of JSON becomes JSON as it becomes text.
+        (_, Type::Json) if matches!(from, Type::List(inner) if **inner == Type::Json) => {
+            Ok(Value::text(text_format::text_of(&value, from)))
+        }
         (_, Type::Json) => Ok(Value::text(json::to_json(&value, from))),
         (Value::Bool(b), Type::Float) => Ok(Value::Float(f32::from(*b))),
         (Value::Bool(b), Type::Double) => Ok(Value::Double(f64::from(*b))),
         (Value::Bool(b), _) if to.is_integer() => Ok(Value::Int(*b as i128)),
-        (Value::Bool(b), Type::Decimal { .. }) => cast(Value::Int(*b as i128), &Type::Integer, to),
-        (Value::Int(i), _) => from_integer(*i, from, to),
+        // Without a digit before the point there is no 1: DuckDB makes it the smallest number.
+        (Value::Bool(b), Type::Decimal { width, scale }) if width == scale => Ok(Value::Int(*b as i128)),
+        (Value::Bool(b), Type::Decimal { .. }) => from_integer(*b as i128, &Type::Integer, to),
+        (Value::Int(bits), Type::Blob) if *from == Type::Uuid => Ok(Value::Blob(Arc::new(bits.to_be_bytes().to_vec()))),
+        (Value::Int(i), _) if *from != Type::Uuid => from_integer(*i, from, to),
+        (Value::Blob(bytes), Type::Uuid) => match <[u8; 16]>::try_from(bytes.as_slice()) {
+            Ok(bytes) => Ok(Value::Int(i128::from_be_bytes(bytes))),
+            Err(_) => out_of_range(&value, from, to),
+        },
         (Value::Float(x), _) => from_float(*x as f64, &value, from, to),
         (Value::Double(x), _) => from_float(*x, &value, from, to),
         (Value::Date(d), Type::Timestamp | Type::TimestampTz) => match datetime::timestamp_of(*d, 0) {
@@ -80,36 +167,9 @@ pub fn cast(value: Value, from: &Type, to: &Type) -> Result<Value, EvalError> {
             None => out_of_range(&value, from, to),
         },
         (Value::Timestamp(t), Type::Date) => Ok(Value::Date(datetime::date_of(*t))),
-        (Value::Timestamp(t), Type::Time) if datetime::is_finite(*t) => Ok(Value::Time(datetime::time_of(*t))),
-        (Value::Timestamp(_), Type::Time) => Ok(Value::Null),
+        (Value::Timestamp(t), Type::Time) if *from == Type::Timestamp && datetime::is_finite(*t) => Ok(Value::Time(datetime::time_of(*t))),
+        (Value::Timestamp(_), Type::Time) => out_of_range(&value, from, to),
         (Value::Timestamp(_), Type::Timestamp | Type::TimestampTz) => Ok(value),
-        (Value::Interval(i), Type::Time) => Ok(Value::Time(i.micros.rem_euclid(datetime::MICROS_PER_DAY))),
-        (Value::List(items), Type::List(inner)) => {
-            let from = if let Type::List(from) = from { from } else { inner };
-            let items: Result<Vec<Value>, _> = items.iter().map(|item| cast(item.clone(), from, inner)).collect();
-            Ok(Value::List(Arc::new(items?)))
-        }
-        (Value::Map(entries), Type::Map(key_to, value_to)) => {
-            let Type::Map(key_from, value_from) = from else { return no_cast(from, to) };
-            let mut out = MapEntries::with_capacity_and_hasher(entries.len(), Default::default());
-            for (key, value) in entries.iter() {
-                if out.insert(cast(key.clone(), key_from, key_to)?, cast(value.clone(), value_from, value_to)?).is_some() {
-                    return fail("map keys must be unique");
-                }
-            }
-            Ok(Value::Map(Arc::new(out)))
-        }
-        (Value::Struct(values), Type::Struct(fields_to)) => {
-            let Type::Struct(fields_from) = from else { return no_cast(from, to) };
-            let mut out = Vec::with_capacity(fields_to.len());
-            for (name, ty) in fields_to {
-                out.push(match fields_from.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
-                    Some(i) => cast(values.get(i).cloned().unwrap_or_default(), &fields_from[i].1, ty)?,
-                    None => Value::Null,
-                });
-            }
-            Ok(Value::Struct(Arc::new(out)))
-        }
         _ => no_cast(from, to),
     }
 }
@@ -170,15 +230,16 @@ pub fn to_double(unscaled: i128, scale: u8) -> f64 {
     (unscaled / power) as f64 + (unscaled % power) as f64 / power as f64
 }
 
+/// A decimal as FLOAT, in FLOAT's arithmetic as DuckDB does it.
 fn to_float(unscaled: i128, scale: u8) -> f32 {
     if scale == 0 {
         return unscaled as f32;
     }
     let power = power_of_ten(scale);
     if unscaled.unsigned_abs() <= 1 << 24 {
-        return (unscaled as f64 / power as f64) as f32;
+        return unscaled as f32 / power as f32;
     }
-    (unscaled / power) as f32 + ((unscaled % power) as f64 / power as f64) as f32
+    (unscaled / power) as f32 + (unscaled % power) as f32 / power as f32
 }
 
 fn from_float(x: f64, value: &Value, from: &Type, to: &Type) -> Result<Value, EvalError> {
@@ -195,7 +256,8 @@ fn from_float(x: f64, value: &Value, from: &Type, to: &Type) -> Result<Value, Ev
             if !scaled.is_finite() || scaled <= -limit || scaled >= limit {
                 return out_of_range(value, from, to);
             }
-            let out = scaled.round() as i128;
+            // DuckDB keeps the width of the source: what does not fit in 24 bits of a FLOAT becomes what is near.
+            let out = if *from == Type::Float { scaled.round() as f32 as i128 } else { scaled.round() as i128 };
             if out.unsigned_abs() >= power_of_ten(*width).unsigned_abs() {
                 return out_of_range(value, from, to);
             }
@@ -219,140 +281,31 @@ pub fn from_text(text: &str, to: &Type) -> Result<Value, EvalError> {
     let bad = || bad_text(text, to);
     match to {
         Type::Varchar => Ok(Value::text(text)),
-        Type::Null => Ok(Value::Null),
-        Type::Boolean => match text.trim().to_ascii_lowercase().as_str() {
-            "true" | "t" | "1" | "yes" | "y" | "on" => Ok(Value::Bool(true)),
-            "false" | "f" | "0" | "no" | "n" | "off" => Ok(Value::Bool(false)),
+        Type::Null => fail(format!("there is no cast from VARCHAR to {to}")),
+        Type::Boolean => match text.to_ascii_lowercase().as_str() {
+            "true" | "t" | "1" | "yes" | "y" => Ok(Value::Bool(true)),
+            "false" | "f" | "0" | "no" | "n" => Ok(Value::Bool(false)),
             _ => bad(),
         },
-        Type::Decimal { width, scale } => match parse_decimal(text, *width, *scale) {
+        Type::Decimal { width, scale } => match text_number::decimal(text, *width, *scale) {
             Some(i) => Ok(Value::Int(i)),
             None => bad(),
         },
-        Type::Double => parse_double(text).map(Value::Double).map_or_else(bad, Ok),
-        Type::Float => match parse_double(text) {
-            Some(_) => parse_float(text).map(Value::Float).map_or_else(bad, Ok),
-            None => bad(),
-        },
+        Type::Double => text_number::double(text).map(Value::Double).map_or_else(bad, Ok),
+        Type::Float => text_number::float(text).map(Value::Float).map_or_else(bad, Ok),
         Type::Date => datetime::parse_date(text).map(Value::Date).map_or_else(bad, Ok),
         Type::Time => datetime::parse_time(text).map(Value::Time).map_or_else(bad, Ok),
         Type::Timestamp | Type::TimestampTz => datetime::parse_timestamp(text).map(Value::Timestamp).map_or_else(bad, Ok),
-        Type::Interval => datetime::parse_interval(text).map(Value::Interval).map_or_else(bad, Ok),
+        Type::Interval => interval_text::parse(text).map(Value::Interval).map_or_else(bad, Ok),
         Type::Uuid => parse_uuid(text).map(|bits| Value::Int(bits as i128)).map_or_else(bad, Ok),
         Type::Blob => parse_blob(text).map(|bytes| Value::Blob(Arc::new(bytes))).map_or_else(bad, Ok),
         Type::Json => json::check(text).map(|()| Value::text(text)),
-        Type::List(_) | Type::Struct(_) | Type::Map(..) => nested_text::parse(text, to),
-        _ => {
-            let Some((least, most)) = to.integer_range() else { return bad() };
-            match parse_integer(text) {
-                Some(i) if (least..=most).contains(&i) => Ok(Value::Int(i)),
-                _ => bad(),
-            }
-        }
+        Type::List(_) | Type::Struct(_) | Type::Map(..) => nested_text::parse(text, to, false),
+        _ => text_number::integer(text, to).map(Value::Int).map_or_else(bad, Ok),
     }
-}
-
-/// Digits, with a sign, a fraction (rounded half away from zero), an exponent, `_` between digits, or `0x…`.
-fn parse_integer(text: &str) -> Option<i128> {
-    let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
-    // The daily case: digits only.
-    if !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(text.bytes().fold(0i64, |n, b| n * 10 + (b - b'0') as i64) as i128);
-    }
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    for (prefix, radix) in [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2)] {
-        if !negative && let Some(rest) = digits.strip_prefix(prefix) {
-            return plain(rest).and_then(|digits| i128::from_str_radix(&digits, radix).ok());
-        }
-    }
-    parse_scaled(text, 0)
-}
-
-/// Digits without the underscores, which must stand between digits.
-fn plain(text: &str) -> Option<String> {
-    if text.is_empty() || text.starts_with(['_', '+', '-']) || text.ends_with('_') || text.contains("__") {
-        return None;
-    }
-    Some(text.chars().filter(|c| *c != '_').collect())
-}
-
-fn parse_decimal(text: &str, width: u8, scale: u8) -> Option<i128> {
-    parse_scaled(text, scale).filter(|i| i.unsigned_abs() < power_of_ten(width).unsigned_abs())
-}
-
-/// Reads a decimal number exactly, as a multiple of 10^-scale, rounded half away from zero.
-pub fn parse_scaled(text: &str, scale: u8) -> Option<i128> {
-    let bytes = text.trim_matches(|c: char| c.is_ascii_whitespace()).as_bytes();
-    let (negative, mut at) = match bytes.first()? {
-        b'-' => (true, 1),
-        b'+' => (false, 1),
-        _ => (false, 0),
-    };
-    let mut digits: Vec<u8> = Vec::with_capacity(bytes.len());
-    let mut point: Option<usize> = None;
-    let mut exponent = 0i64;
-    while at < bytes.len() {
-        match bytes[at] {
-            digit @ b'0'..=b'9' => digits.push(digit - b'0'),
-            b'_' if at > 0 && bytes[at - 1].is_ascii_digit() && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) => {}
-            b'.' if point.is_none() => point = Some(digits.len()),
-            b'e' | b'E' if !digits.is_empty() => {
-                let rest = std::str::from_utf8(&bytes[at + 1..]).ok()?;
-                exponent = rest.parse::<i32>().ok()? as i64;
-                break;
-            }
-            _ => return None,
-        }
-        at += 1;
-    }
-    if digits.is_empty() {
-        return None;
-    }
-    // The number is digits * 10^-(digits behind the point) * 10^exponent; wanted in units of 10^-scale.
-    let keep = point.unwrap_or(digits.len()) as i64 + exponent + scale as i64;
-    let mut out = 0i128;
-    for &digit in digits.iter().take(usize::try_from(keep).unwrap_or(0)) {
-        out = out.checked_mul(10)?.checked_add(digit as i128)?;
-    }
-    for _ in digits.len() as i64..keep {
-        if out == 0 {
-            break;
-        }
-        out = out.checked_mul(10)?;
-    }
-    if keep >= 0 && digits.get(keep as usize).is_some_and(|digit| *digit >= 5) {
-        out = out.checked_add(1)?;
-    }
-    Some(if negative { -out } else { out })
-}
-
-fn float_text(text: &str) -> Option<String> {
-    let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
-    let first = text.trim_start_matches(['-', '+']).chars().next()?;
-    if first.is_ascii_digit() || first == '.' {
-        return if text.contains('_') {
-            plain(text.trim_start_matches(['-', '+'])).map(|t| if text.starts_with('-') { format!("-{t}") } else { t })
-        } else {
-            Some(text.to_string())
-        };
-    }
-    let lower = text.to_ascii_lowercase();
-    matches!(lower.trim_start_matches(['-', '+']), "nan" | "inf" | "infinity").then_some(lower)
-}
-
-fn parse_double(text: &str) -> Option<f64> {
-    float_text(text)?.parse().ok()
-}
-
-fn parse_float(text: &str) -> Option<f32> {
-    float_text(text)?.parse().ok()
 }
 
 fn parse_uuid(text: &str) -> Option<u128> {
-    let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
     let text = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(text);
     let mut bits = 0u128;
     let mut digits = 0;

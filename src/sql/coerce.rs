@@ -75,8 +75,9 @@ pub fn cast_cost(from: Source, to: &Type) -> Option<u32> {
                 return None;
             }
             let mut cost = 0;
-            for (name, ty) in a {
-                let (_, to) = b.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+            let by_place = from.is_row() || to.is_row();
+            for (place, (name, ty)) in a.iter().enumerate() {
+                let (_, to) = if by_place { b.get(place) } else { b.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) }?;
                 cost = cost.max(cast_cost(Source::of(ty), to)?);
             }
             return Some(cost);
@@ -162,6 +163,15 @@ fn combine(a: Source, b: Source, force: bool) -> Option<Type> {
             }
             (Type::List(x), Type::List(y)) => return Some(Type::List(Box::new(meet(x, y)?))),
             (Type::Map(k1, v1), Type::Map(k2, v2)) => return Some(Type::Map(Box::new(meet(k1, k2)?), Box::new(meet(v1, v2)?))),
+            (Type::Struct(x), Type::Struct(y)) if a.ty.is_row() || b.ty.is_row() => {
+                if x.len() != y.len() {
+                    return None;
+                }
+                let field = |((n, a), (m, b)): (&(String, Type), &(String, Type))| {
+                    Some((if n.is_empty() { m.clone() } else { n.clone() }, meet(a, b)?))
+                };
+                return Some(Type::Struct(x.iter().zip(y).map(field).collect::<Option<_>>()?));
+            }
             (Type::Struct(x), Type::Struct(y)) => {
                 let mut fields = Vec::new();
                 for (name, ty) in x {
@@ -282,16 +292,18 @@ pub fn comparison_type(a: Source, b: Source, equality: bool) -> Option<Type> {
             let width = (scale + (w1 - s1).max(w2 - s2)).max(w1.max(w2)).min(38);
             Some(Type::Decimal { width, scale })
         }
-        // A number or a time is compared as such, not as text.
-        Type::Varchar => {
-            let as_itself =
-                |ty: &Type| ty.is_numeric() || matches!(ty, Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Interval);
+        // A number, a time or a truth is compared as such, not as text.
+        met @ (Type::Varchar | Type::Json) => {
+            let as_itself = |ty: &Type| {
+                ty.is_numeric()
+                    || matches!(ty, Type::Boolean | Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Interval)
+            };
             if as_itself(a.ty) {
                 Some(a.ty.clone())
             } else if as_itself(b.ty) {
                 Some(b.ty.clone())
             } else {
-                Some(Type::Varchar)
+                Some(met)
             }
         }
         other => Some(other),

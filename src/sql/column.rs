@@ -223,6 +223,15 @@ impl Column {
         }
     }
 
+    /// The value of a row, where the column holds values.
+    #[inline]
+    pub fn peek(&self, row: usize) -> Option<&Value> {
+        match &self.data {
+            Data::Values(v) => Some(&v[row]),
+            _ => None,
+        }
+    }
+
     /// The text of a row; `None` where it is NULL or no text.
     #[inline]
     pub fn text(&self, row: usize) -> Option<&str> {

@@ -97,3 +97,37 @@ pub fn order(left: &Value, right: &Value) -> Ordering {
         _ => Ordering::Equal,
     }
 }
+
+/// The order of DuckDB's sort keys, by which GREATEST, LEAST and sorted lists go: as [`order`], but an INTERVAL by its parts.
+pub fn order_by_key(left: &Value, right: &Value) -> Ordering {
+    let all = |a: &[Value], b: &[Value]| {
+        a.iter().zip(b).map(|(x, y)| order_by_key(x, y)).find(|o| o.is_ne()).unwrap_or_else(|| a.len().cmp(&b.len()))
+    };
+    match (left, right) {
+        (Value::Interval(a), Value::Interval(b)) => (a.months, a.days, a.micros).cmp(&(b.months, b.days, b.micros)),
+        (Value::List(a), Value::List(b)) | (Value::Struct(a), Value::Struct(b)) => all(a, b),
+        (Value::Map(a), Value::Map(b)) => a
+            .iter()
+            .zip(b.iter())
+            .map(|((k1, v1), (k2, v2))| order_by_key(k1, k2).then_with(|| order_by_key(v1, v2)))
+            .find(|o| o.is_ne())
+            .unwrap_or_else(|| a.len().cmp(&b.len())),
+        _ => order(left, right),
+    }
+}
+
+/// The value with -0 as 0 everywhere: what comes out of a comparison by DuckDB's sort keys.
+pub fn without_negative_zero(value: Value) -> Value {
+    let all = |items: &[Value]| std::sync::Arc::new(items.iter().cloned().map(without_negative_zero).collect());
+    match value {
+        // The sum of -0 and 0 is 0.
+        Value::Float(x) => Value::Float(x + 0.0),
+        Value::Double(x) => Value::Double(x + 0.0),
+        Value::List(items) => Value::List(all(&items)),
+        Value::Struct(items) => Value::Struct(all(&items)),
+        Value::Map(entries) => Value::Map(std::sync::Arc::new(
+            entries.iter().map(|(k, v)| (without_negative_zero(k.clone()), without_negative_zero(v.clone()))).collect(),
+        )),
+        other => other,
+    }
+}

@@ -81,6 +81,11 @@ pub fn time_of(timestamp: i64) -> i64 {
     timestamp.rem_euclid(MICROS_PER_DAY)
 }
 
+/// DuckDB's least finite timestamp is a whole day.
+pub fn is_in_range(timestamp: i64) -> bool {
+    (-9_223_372_022_400_000_000..TIMESTAMP_INFINITY).contains(&timestamp)
+}
+
 pub fn is_finite(timestamp: i64) -> bool {
     timestamp != TIMESTAMP_INFINITY && timestamp != -TIMESTAMP_INFINITY
 }
@@ -155,9 +160,11 @@ impl<'a> Reader<'a> {
     /// `2026-01-31`, with `-`, `/`, `\` or a space between the parts; a year may be negative or end in ` (BC)`.
     fn date(&mut self) -> Option<i32> {
         self.spaces();
-        for (word, date) in [("epoch", 0), ("infinity", DATE_INFINITY), ("-infinity", -DATE_INFINITY)] {
+        for (word, date) in
+            [("epoch", 0), ("infinity", DATE_INFINITY), ("-infinity", -DATE_INFINITY), ("inf", DATE_INFINITY), ("-inf", -DATE_INFINITY)]
+        {
             if self.word(word) {
-                return Some(date);
+                return self.at_end().then_some(date);
             }
         }
         let negative = self.take(b'-');
@@ -184,31 +191,43 @@ impl<'a> Reader<'a> {
         make_date(year, month, day)
     }
 
-    /// `10:30`, `10:30:15.25`
-    fn time(&mut self) -> Option<i64> {
+    /// `10:30:15.25`, `10:30`, `10:`; hours of up to nine digits.
+    fn time(&mut self) -> Option<(i64, i64, i64, i64)> {
         let hour = self.digits(9)?;
-        let separator = self.peek().filter(|b| *b == b':')?;
-        self.at += 1;
-        let minute = self.digits(2)?;
-        let mut second = 0;
-        let mut micros = 0;
-        if self.take(separator) {
+        if !self.take(b':') {
+            return None;
+        }
+        let (mut minute, mut second, mut micros) = (0, 0, 0);
+        if self.peek().is_some() {
+            minute = self.digits(2)?;
+        }
+        if self.peek().is_some() && !self.take(b':') {
+            return None;
+        }
+        if self.peek().is_some() {
             second = self.digits(2)?;
             if self.take(b'.') {
                 micros = self.fraction();
             }
         }
-        make_time(hour, minute, second, micros)
+        Some((hour, minute, second, micros))
+    }
+
+    fn two_digits(&mut self) -> Option<i64> {
+        let digits = self.bytes.get(self.at..self.at + 2)?;
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        self.digits(2)
     }
 
     /// `Z`, `+02`, `-05:30`, `+01:00:30`, ` UTC`: seconds east of UTC.
     fn offset(&mut self) -> Option<i64> {
-        if self.take(b'Z') || self.take(b'z') {
+        if self.take(b'Z') {
             return Some(0);
         }
-        self.spaces();
-        if self.word("UTC") || self.word("GMT") {
-            return Some(0);
+        if self.take(b' ') {
+            return (self.word("UTC") || self.word("GMT")).then_some(0);
         }
         let sign = match self.peek()? {
             b'+' => 1,
@@ -216,18 +235,27 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         self.at += 1;
-        let hours = self.digits(2)?;
+        let hours = self.two_digits()?;
         let minutes = match self.peek() {
             Some(b':') => {
                 self.at += 1;
-                self.digits(2)?
+                self.two_digits()?
             }
-            Some(b) if b.is_ascii_digit() => self.digits(2)?,
+            Some(b) if b.is_ascii_digit() => self.two_digits()?,
             _ => 0,
         };
-        let seconds = if self.take(b':') { self.digits(2)? } else { 0 };
-        (hours < 24 && minutes < 60 && seconds < 60).then_some(sign * (hours * 3600 + minutes * 60 + seconds))
+        let seconds = if self.take(b':') { self.two_digits()? } else { 0 };
+        Some(sign * (hours * 3600 + minutes * 60 + seconds))
     }
+}
+
+/// `25:30:00.5`: hours of any number, in microseconds; what stands behind it is passed over, as in DuckDB.
+pub fn parse_hours(text: &str) -> Option<i64> {
+    let (hours, minutes, seconds, micros) = Reader::new(text).time()?;
+    if minutes >= 60 || seconds >= 60 {
+        return None;
+    }
+    (hours * 3600 + minutes * 60 + seconds).checked_mul(MICROS_PER_SECOND)?.checked_add(micros)
 }
 
 /// The date a text begins with; what stands behind it must not go on with a digit.
@@ -235,43 +263,34 @@ pub fn parse_date(text: &str) -> Option<i32> {
     Reader::new(text).date()
 }
 
+/// A time of the day, with anything behind it; or the time of a whole timestamp.
 pub fn parse_time(text: &str) -> Option<i64> {
     let mut reader = Reader::new(text);
     reader.spaces();
-    if let Some(time) = reader.time()
-        && reader.at_end()
-    {
-        return Some(time);
-    }
-    // DuckDB takes the time out of a whole timestamp, too.
-    parse_timestamp(text).filter(|t| is_finite(*t)).map(time_of)
+    let time = reader.time().and_then(|(hour, minute, second, micros)| make_time(hour, minute, second, micros));
+    time.or_else(|| parse_timestamp(text).filter(|t| is_finite(*t)).map(time_of))
 }
 
 /// A timestamp in UTC: text with an offset is converted, text without one is taken as it stands.
 pub fn parse_timestamp(text: &str) -> Option<i64> {
     let mut reader = Reader::new(text);
     let date = reader.date()?;
-    if reader.at_end() {
+    if reader.peek().is_none() {
         return timestamp_of(date, 0);
     }
-    let mut reader = Reader { bytes: reader.bytes, at: reader.at };
-    if reader.bytes.get(reader.at.wrapping_sub(1)).is_some_and(u8::is_ascii_whitespace) {
-        reader.at -= 1;
-    }
-    if !reader.take(b'T') && !reader.take(b' ') {
+    if !reader.take(b'T') && !reader.peek().is_some_and(|b| b.is_ascii_whitespace()) {
         return None;
     }
     reader.spaces();
-    let time = reader.time()?;
-    let at = timestamp_of(date, time)?;
+    let (hour, minute, second, micros) = reader.time()?;
+    let at = timestamp_of(date, make_time(hour, minute, second, micros)?)?;
+    let behind = reader.at;
     if reader.at_end() {
         return Some(at);
     }
+    reader.at = behind;
     let offset = reader.offset()?;
-    if !reader.at_end() {
-        return None;
-    }
-    at.checked_sub(offset * MICROS_PER_SECOND)
+    if reader.at_end() { at.checked_sub(offset * MICROS_PER_SECOND) } else { None }
 }
 
 /// The name under which a unit of time is known here; None: no such unit.
@@ -331,76 +350,6 @@ pub fn add_intervals(a: Interval, b: Interval) -> Option<Interval> {
 
 pub fn negate_interval(a: Interval) -> Option<Interval> {
     Some(Interval { months: a.months.checked_neg()?, days: a.days.checked_neg()?, micros: a.micros.checked_neg()? })
-}
-
-/// `1 year 2 months -3 days 04:05:06.7`, in any order; a fraction of a unit goes to the smaller ones.
-pub fn parse_interval(text: &str) -> Option<Interval> {
-    let mut reader = Reader::new(text);
-    let mut total = Interval::default();
-    let mut any = false;
-    reader.spaces();
-    reader.take(b'@');
-    while !reader.at_end() {
-        let mut negative = reader.take(b'-');
-        if !negative {
-            reader.take(b'+');
-        }
-        reader.spaces();
-        let from = reader.at;
-        let number = reader.digits(18)?;
-        let mut part = if reader.peek() == Some(b':') {
-            reader.at += 1;
-            let minutes = reader.digits(2)?;
-            let (mut seconds, mut micros) = (0, 0);
-            if reader.take(b':') {
-                seconds = reader.digits(2)?;
-                if reader.take(b'.') {
-                    micros = reader.fraction();
-                }
-            }
-            if minutes > 59 || seconds > 59 {
-                return None;
-            }
-            let whole = number.checked_mul(3600)?.checked_add(minutes * 60 + seconds)?;
-            Interval { micros: whole.checked_mul(MICROS_PER_SECOND)?.checked_add(micros)?, ..Interval::default() }
-        } else {
-            let fraction = if reader.take(b'.') { reader.fraction() } else { 0 };
-            reader.spaces();
-            let word_from = reader.at;
-            while reader.peek().is_some_and(|b| b.is_ascii_alphabetic()) {
-                reader.at += 1;
-            }
-            let word = std::str::from_utf8(&reader.bytes[word_from..reader.at]).ok()?;
-            let unit = unit_of(word)?;
-            let mut part = interval_of(number, unit)?;
-            if fraction != 0 {
-                part = add_intervals(part, fraction_of(fraction, unit)?)?;
-            }
-            part
-        };
-        if reader.at == from {
-            return None;
-        }
-        any = true;
-        reader.spaces();
-        if reader.word("ago") {
-            negative = !negative;
-        }
-        if negative {
-            part = negate_interval(part)?;
-        }
-        total = add_intervals(total, part)?;
-    }
-    any.then_some(total)
-}
-
-/// Millionths of a unit: months carry into days (30 a month), days into microseconds.
-fn fraction_of(millionths: i64, unit: &str) -> Option<Interval> {
-    let one = unit_interval(unit);
-    let months = one.months as i64 * millionths;
-    let days = (months % 1_000_000) * 30 + one.days as i64 * millionths;
-    let micros = (days % 1_000_000) * (MICROS_PER_DAY / 1_000_000) + (one.micros as i128 * millionths as i128 / 1_000_000) as i64;
-    Some(Interval { months: i32::try_from(months / 1_000_000).ok()?, days: i32::try_from(days / 1_000_000).ok()?, micros })
 }
 
 pub fn format_date(date: i32) -> String {

@@ -160,11 +160,10 @@ pub enum Node {
         right: Box<Node>,
         by: By,
     },
-    /// GREATEST and LEAST: NULL arguments are passed over.
+    /// GREATEST and LEAST of whole numbers and times: NULL arguments are passed over.
     Extreme {
         greatest: bool,
         args: Vec<Node>,
-        by: By,
     },
     Cast(Box<CastNode>),
     Field(Box<Node>, usize),
@@ -180,12 +179,19 @@ pub enum Node {
         each: Each,
         list: Box<Node>,
         body: Box<Node>,
+        /// What a reduction starts from, instead of the first element.
+        start: Option<Box<Node>>,
         first_local: usize,
         with_index: bool,
     },
     Update {
         update: Update,
         args: Vec<Node>,
+    },
+    /// `m[k]`: NULL where there is none.
+    MapValue {
+        map: Box<Node>,
+        key: Box<Node>,
     },
 }
 
@@ -353,13 +359,12 @@ impl Node {
                 }
                 return of.eval(env, locals);
             }
-            Node::Extreme { greatest, args, by } => {
+            Node::Extreme { greatest, args } => {
+                let wanted = if *greatest { Ordering::Greater } else { Ordering::Less };
                 let mut chosen = Value::Null;
                 for arg in args {
                     let value = arg.eval(env, locals)?;
-                    // Of equal ones the first.
-                    let better = |chosen: &Value| by.order(&value, chosen) == if *greatest { Ordering::Greater } else { Ordering::Less };
-                    if !value.is_null() && (chosen.is_null() || better(&chosen)) {
+                    if !value.is_null() && (chosen.is_null() || compare::order(&value, &chosen) == wanted) {
                         chosen = value;
                     }
                 }
@@ -367,10 +372,7 @@ impl Node {
             }
             Node::Cast(node) => {
                 let value = node.of.eval(env, locals)?;
-                match cast::cast(value, &node.from, &node.to) {
-                    Err(_) if node.or_null => Value::Null,
-                    result => return result,
-                }
+                return cast::cast(value, &node.from, &node.to, node.or_null);
             }
             Node::Field(of, i) => match of.eval(env, locals)? {
                 Value::Struct(values) => values.get(*i).cloned().unwrap_or_default(),
@@ -379,17 +381,31 @@ impl Node {
             Node::List(items) => Value::List(Arc::new(eval_all(items, env, locals)?)),
             Node::Struct(items) => Value::Struct(Arc::new(eval_all(items, env, locals)?)),
             Node::Call { run, args, strict } => return call(run, args, *strict, env, locals),
-            Node::Each { each, list, body, first_local, with_index } => {
+            Node::Each { each, list, body, start, first_local, with_index } => {
                 let Value::List(items) = list.eval(env, locals)? else { return Ok(Value::Null) };
+                let start = start.as_ref().map(|start| start.eval(env, locals)).transpose()?;
                 locals.truncate(*first_local);
-                return over_list(*each, &items, body, *first_local, *with_index, env, locals);
+                return over_list(*each, (&items, start), body, *first_local, *with_index, env, locals);
             }
             Node::Update { update, args } => {
                 let Some((of, rest)) = args.split_first() else { return Ok(Value::Null) };
                 let current = of.eval(env, locals)?;
-                let rest = eval_all(rest, env, locals)?;
-                check_update(*update, &current, &rest)?;
+                let rest = update_args(rest, env, locals)?;
+                check_update(*update, current.is_null(), &rest)?;
                 return Ok(apply_update(*update, current, rest));
+            }
+            Node::MapValue { map, key } => {
+                let look = |map: &Value, key: Value| match map {
+                    Value::Map(entries) => entries.get(&key).cloned().unwrap_or_default(),
+                    _ => Value::Null,
+                };
+                if let Node::Slot(slot) = &**map
+                    && let Some(map) = env.peek(*slot)
+                {
+                    return Ok(look(map, key.eval(env, locals)?));
+                }
+                let map = map.eval(env, locals)?;
+                look(&map, key.eval(env, locals)?)
             }
         })
     }
@@ -420,7 +436,7 @@ fn call<E: Env>(run: &Run, args: &[Node], strict: bool, env: &E, locals: &mut Ve
 
 fn over_list<E: Env>(
     each: Each,
-    items: &[Value],
+    (items, start): (&[Value], Option<Value>),
     body: &Node,
     first_local: usize,
     with_index: bool,
@@ -453,13 +469,15 @@ fn over_list<E: Env>(
             Ok(Value::List(Arc::new(out)))
         }
         Each::Reduce => {
-            let Some((first, rest)) = items.split_first() else {
-                return Err(EvalError("list_reduce wants a list with at least one element".into()));
+            let (mut total, rest) = match (start, items.split_first()) {
+                (Some(start), _) => (start, items),
+                (None, Some((first, rest))) => (first.clone(), rest),
+                (None, None) => return Err(EvalError("list_reduce wants a list with at least one element, or a start".into())),
             };
-            let mut total = first.clone();
+            let first_index = items.len() - rest.len() + 1;
             for (i, item) in rest.iter().enumerate() {
                 total = if with_index {
-                    run(&[total, item.clone(), Value::Int(i as i128 + 2)], locals)?
+                    run(&[total, item.clone(), Value::Int((i + first_index) as i128)], locals)?
                 } else {
                     run(&[total, item.clone()], locals)?
                 };
@@ -469,21 +487,31 @@ fn over_list<E: Env>(
     }
 }
 
-/// What an update would fail of, before anything is changed.
-pub fn check_update(update: Update, current: &Value, args: &[Value]) -> Result<(), EvalError> {
-    if update == Update::MapPut && !current.is_null() && args.first().is_none_or(Value::is_null) {
+/// The arguments of an update behind the value that it changes.
+pub type UpdateArgs = [Value; 2];
+
+/// Evaluates them.
+pub fn update_args<E: Env>(nodes: &[Node], env: &E, locals: &mut Vec<Value>) -> Result<UpdateArgs, EvalError> {
+    let mut args = UpdateArgs::default();
+    for (arg, node) in args.iter_mut().zip(nodes) {
+        *arg = node.eval(env, locals)?;
+    }
+    Ok(args)
+}
+
+/// What an update would fail of, before anything is changed. `is_null`: of the value that it changes.
+pub fn check_update(update: Update, is_null: bool, [first, _]: &UpdateArgs) -> Result<(), EvalError> {
+    if update == Update::MapPut && !is_null && first.is_null() {
         return Err(EvalError("map_put: a map's key cannot be NULL".into()));
     }
     Ok(())
 }
 
 /// Applies a checked update; copies only what is shared.
-pub fn apply_update(update: Update, current: Value, args: Vec<Value>) -> Value {
-    let mut args = args.into_iter();
-    let first = args.next().unwrap_or_default();
+pub fn apply_update(update: Update, current: Value, [first, second]: UpdateArgs) -> Value {
     match (update, current) {
         (Update::MapPut, Value::Map(mut entries)) => {
-            Arc::make_mut(&mut entries).insert(first, args.next().unwrap_or_default());
+            Arc::make_mut(&mut entries).insert(first, second);
             Value::Map(entries)
         }
         (Update::MapRemove, Value::Map(mut entries)) => {
@@ -534,10 +562,15 @@ impl Node {
                 visit(right);
             }
             Node::Cast(node) => visit(&node.of),
+            Node::MapValue { map, key } => {
+                visit(map);
+                visit(key);
+            }
             Node::Call { args, .. } | Node::Update { args, .. } => args.iter().for_each(visit),
-            Node::Each { list, body, .. } => {
+            Node::Each { list, body, start, .. } => {
                 visit(list);
                 visit(body);
+                start.iter().for_each(|start| visit(start));
             }
         }
     }
@@ -548,7 +581,11 @@ impl Node {
             match node {
                 Node::Slot(_) => false,
                 Node::Local(i) => *i >= locals_from,
-                Node::Each { list, body, first_local, .. } => closed(list, locals_from) && closed(body, locals_from.min(*first_local)),
+                Node::Each { list, body, start, first_local, .. } => {
+                    closed(list, locals_from)
+                        && start.as_ref().is_none_or(|start| closed(start, locals_from))
+                        && closed(body, locals_from.min(*first_local))
+                }
                 _ => {
                     let mut all = true;
                     node.children(&mut |child| all = all && closed(child, locals_from));
@@ -575,7 +612,7 @@ impl Node {
     }
 
     /// A NULL literal makes a strict function NULL without a look at its other arguments (as DuckDB's binder does).
-    fn is_null_for_certain(&self) -> bool {
+    pub fn is_null_for_certain(&self) -> bool {
         let null = |node: &Node| matches!(node, Node::Const(Value::Null));
         match self {
             Node::Whole(node) => null(&node.left) || null(&node.right),

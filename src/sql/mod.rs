@@ -14,12 +14,15 @@ mod compare;
 mod datetime;
 mod eval;
 pub mod functions;
+mod interval_text;
 mod json;
+mod keywords;
 mod lex;
 mod nested_text;
 mod parse;
 pub mod scalar;
 mod text_format;
+mod text_number;
 mod time_format;
 mod time_parts;
 pub mod types;
@@ -29,6 +32,7 @@ pub mod vector;
 use std::ops::Range;
 
 use bind::Binder;
+pub use eval::UpdateArgs;
 use eval::{NoEnv, Node};
 use parse::Parser;
 
@@ -79,6 +83,11 @@ pub struct EvalError(pub String);
 /// Gives the values of slots while an expression is evaluated.
 pub trait Env {
     fn get(&self, slot: Slot) -> Value;
+
+    /// The value where it lies, if it lies there as a [`Value`]: a look that copies nothing.
+    fn peek(&self, _slot: Slot) -> Option<&Value> {
+        None
+    }
 }
 
 /// A compiled expression: typed, names resolved, constants folded.
@@ -224,16 +233,23 @@ impl Expr {
     }
 
     /// Evaluates and checks the other arguments of an in-place update; what they fail of, the update fails of.
-    pub fn in_place_args<E: Env>(&self, env: &E) -> Result<Vec<Value>, EvalError> {
-        let Node::Update { update, args } = &self.root else { return Ok(Vec::new()) };
-        let Some((of, rest)) = args.split_first() else { return Ok(Vec::new()) };
-        let rest: Vec<Value> = rest.iter().map(|arg| arg.eval(env, &mut Vec::new())).collect::<Result<_, _>>()?;
-        eval::check_update(*update, &of.eval(env, &mut Vec::new())?, &rest)?;
+    pub fn in_place_args<E: Env>(&self, env: &E) -> Result<UpdateArgs, EvalError> {
+        let Node::Update { update, args } = &self.root else { return Ok(UpdateArgs::default()) };
+        let Some((of, rest)) = args.split_first() else { return Ok(UpdateArgs::default()) };
+        let rest = eval::update_args(rest, env, &mut Vec::new())?;
+        let is_null = match of {
+            Node::Slot(slot) => match env.peek(*slot) {
+                Some(value) => value.is_null(),
+                None => env.get(*slot).is_null(),
+            },
+            of => of.eval(env, &mut Vec::new())?.is_null(),
+        };
+        eval::check_update(*update, is_null, &rest)?;
         Ok(rest)
     }
 
     /// Applies the update to the value that was moved out of its column. Cannot fail.
-    pub fn in_place_apply(&self, current: Value, args: Vec<Value>) -> Value {
+    pub fn in_place_apply(&self, current: Value, args: UpdateArgs) -> Value {
         match &self.root {
             Node::Update { update, .. } => eval::apply_update(*update, current, args),
             _ => current,

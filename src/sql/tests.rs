@@ -239,3 +239,61 @@ fn no_text_makes_the_compiler_panic() {
         }
     }
 }
+
+#[test]
+fn what_would_be_too_long_is_an_error() {
+    for text in [
+        "repeat('ab', 100000000)",
+        "repeat('\\x00'::BLOB, 100000000)",
+        "repeat([1, 2], 100000000)",
+        "lpad('a', 100000000, 'x')",
+        "hex(repeat('a', 60000000))",
+        "repeat('a', 60000000) || repeat('b', 60000000)",
+        "concat(repeat('a', 60000000), repeat('b', 60000000))",
+        "format('{:100000000}', 1)",
+        "format('{:.100000000f}', 1.5)",
+        "printf('%100000000d', 1)",
+        "printf('%.100000000d', 1)",
+        "damerau_levenshtein(repeat('a', 5000), repeat('b', 5000))",
+        "levenshtein(repeat('a', 100000), repeat('b', 100000))",
+    ] {
+        let answer = shown(text);
+        assert!(answer.starts_with("error: ") && answer.contains("too long"), "{text}: {answer:.60}");
+    }
+}
+
+#[test]
+fn more_digits_than_a_number_has_are_zeros() {
+    assert_eq!(shown("length(format('{:.70000f}', 0.1))"), "70002");
+    assert_eq!(shown("length(format('{:.70000e}', 0.1))"), "70006");
+    assert_eq!(shown("format('{:.70000}', 0.5)"), "0.5");
+    assert_eq!(shown("length(printf('%.70000a', 0.5))"), "70007");
+}
+
+#[test]
+fn functions_do_with_columns_what_they_do_with_constants() {
+    assert_eq!(shown("format('{:>5}|{}', qty, 'x' || qty)"), "    2|x2");
+    assert_eq!(shown("regexp_extract('a' || qty, '(a)(.)', ['x', 'y'])"), "{'x': a, 'y': 2}");
+    assert_eq!(shown("regexp_replace('a' || qty, '[' || qty || ']', '<\\0>')"), "a<2>");
+    assert_eq!(shown("hash(qty) = hash(2)"), "true");
+    assert_eq!(shown("md5('a' || qty) = md5('a2')"), "true");
+    assert_eq!(shown("xor(qty, 3)"), "1");
+    assert_eq!(shown("constant_or_null('x', qty)"), "x");
+    assert_eq!(shown("case when qty > 1 then error('too many: ' || qty) else qty end"), "error: too many: 2");
+    assert_eq!(shown("case when qty > 2 then error('too many: ' || qty) else qty end"), "2");
+    refused("constant_or_null(qty, 1)");
+    refused("regexp_extract('a', '(' || qty || ')', ['x'])");
+}
+
+#[test]
+fn a_function_may_stand_behind_its_first_argument() {
+    assert_eq!(shown("qty.abs()"), "2");
+    assert_eq!(shown("(address).city.upper()"), "NULL");
+    assert_eq!(shown("address.city.upper().length()"), "NULL");
+    assert_eq!(shown("\"lines\".map_keys().len()"), "1");
+    assert_eq!(shown("('a' || qty).upper()"), "A2");
+    assert_eq!(refused("qty.uper()").span, 4..8);
+    assert_eq!(refused("nothing.upper()").span, 0..7);
+    assert_eq!(refused("'a'.upper()").span, 3..4);
+    refused("qty::VARCHAR.upper()");
+}

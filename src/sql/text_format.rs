@@ -28,15 +28,26 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
         (Value::Timestamp(t), _) => out.push_str(&datetime::format_timestamp(*t)),
         (Value::Interval(i), _) => out.push_str(&datetime::format_interval(*i)),
         (Value::List(items), ty) => {
-            let inner = if let Type::List(inner) = ty { inner } else { &Type::Varchar };
+            let inner = if let Type::List(inner) = ty { &**inner } else { &Type::Varchar };
             out.push('[');
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
                     out.push_str(", ");
                 }
-                write_nested(out, item, inner);
+                // In lists, and nowhere else, JSON stands as it is.
+                if *inner == Type::Json { write_value(out, item, inner) } else { write_nested(out, item, inner) }
             }
             out.push(']');
+        }
+        (Value::Struct(values), Type::Struct(fields)) if ty.is_row() => {
+            out.push('(');
+            for (i, (value, (_, ty))) in values.iter().zip(fields).enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                write_member(out, value, ty);
+            }
+            out.push(')');
         }
         (Value::Struct(values), ty) => {
             let fields: &[(String, Type)] = if let Type::Struct(fields) = ty { fields } else { &[] };
@@ -48,7 +59,7 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
                 out.push('\'');
                 out.push_str(&name.replace('\\', "\\\\").replace('\'', "\\'"));
                 out.push_str("': ");
-                write_nested(out, value, ty);
+                write_member(out, value, ty);
             }
             out.push('}');
         }
@@ -59,18 +70,23 @@ pub fn write_value(out: &mut String, value: &Value, ty: &Type) {
                 if i > 0 {
                     out.push_str(", ");
                 }
-                write_nested(out, key, key_ty);
+                write_member(out, key, key_ty);
                 out.push('=');
-                write_nested(out, value, value_ty);
+                write_member(out, value, value_ty);
             }
             out.push('}');
         }
     }
 }
 
+/// A member of a struct or a map; JSON is quoted there, unlike in lists.
+fn write_member(out: &mut String, value: &Value, ty: &Type) {
+    write_nested(out, value, if *ty == Type::Json { &Type::Varchar } else { ty });
+}
+
 /// Scalars inside nested values are quoted where their text would not be read back as it is.
 fn write_nested(out: &mut String, value: &Value, ty: &Type) {
-    if value.is_null() || ty.is_nested() || matches!(ty, Type::Json | Type::Blob) {
+    if value.is_null() || ty.is_nested() {
         return write_value(out, value, ty);
     }
     let mut text = String::new();

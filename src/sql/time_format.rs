@@ -1,6 +1,6 @@
 //! strftime and strptime: DuckDB's format specifiers.
 
-use super::datetime::{civil_of, date_of, format_timestamp, make_date, make_time, time_of, timestamp_of};
+use super::datetime::{civil_of, make_date, make_time, timestamp_of};
 use super::time_parts::{day_of_week, day_of_year, iso_week};
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -53,10 +53,8 @@ pub fn check(format: &str) -> Result<(), String> {
     items(format).map(|_| ())
 }
 
-/// The text of a finite timestamp.
-pub fn format(at: i64, format: &str) -> Result<String, String> {
-    let date = date_of(at) as i64;
-    let time = time_of(at);
+/// The text of a day since 1970-01-01 and of microseconds since its midnight.
+pub fn format(date: i64, time: i64, format: &str) -> Result<String, String> {
     let (year, month, day) = civil_of(date);
     let seconds = time / 1_000_000;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -74,8 +72,9 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
         match letter {
             'd' => number(day, 2),
             'm' => number(month, 2),
-            'y' => number(year.rem_euclid(100), 2),
-            'Y' => number(year, 4),
+            'y' => number(year.abs() % 100, 2),
+            // Years before 1 are not padded, and the ISO year has four digits, whatever it is.
+            'Y' => number(year, if year < 0 { 0 } else { 4 }),
             'H' => number(hour, 2),
             'I' => number(twelve, 2),
             'M' => number(minute, 2),
@@ -86,7 +85,7 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
             'n' => number(time % 1_000_000, 6),
             'U' => number((day_of_year(date) + 6 - day_of_week(date)) / 7, 2),
             'W' => number((day_of_year(date) + 6 - (day_of_week(date) + 6) % 7) / 7, 2),
-            'G' => number(iso_week(date).0, 4),
+            'G' => number((iso_week(date).0 as u32 % 10_000) as i64, 4),
             'V' => number(iso_week(date).1, 2),
             'w' => number(day_of_week(date), 1),
             'u' => number((day_of_week(date) + 6) % 7 + 1, 1),
@@ -97,8 +96,9 @@ pub fn format(at: i64, format: &str) -> Result<String, String> {
             'p' => out.push_str(if hour < 12 { "AM" } else { "PM" }),
             'z' => out.push_str("+00"),
             'Z' => {}
-            'c' => out.push_str(format_timestamp(at.saturating_sub(at.rem_euclid(1_000_000))).as_str()),
-            'x' => out.push_str(&format!("{year:04}-{month:02}-{day:02}")),
+            'c' if year < 0 => out.push_str(&format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
+            'c' => out.push_str(&format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
+            'x' => out.push_str(&if year < 0 { format!("{year}-{month:02}-{day:02}") } else { format!("{year:04}-{month:02}-{day:02}") }),
             'X' => out.push_str(&format!("{hour:02}:{minute:02}:{second:02}")),
             _ => out.push('%'),
         }

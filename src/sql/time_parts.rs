@@ -26,6 +26,8 @@ pub enum Part {
     Epoch,
     Era,
     Timezone,
+    Julian,
+    Nanosecond,
 }
 
 impl Part {
@@ -39,6 +41,7 @@ impl Part {
             "isoyear" => Part::IsoYear,
             "yearweek" => Part::YearWeek,
             "era" => Part::Era,
+            "julian" => Part::Julian,
             "timezone" | "timezone_hour" | "timezone_minute" => Part::Timezone,
             other => match unit_of(other)? {
                 "millennium" => Part::Millennium,
@@ -59,11 +62,21 @@ impl Part {
     }
 
     pub fn is_fractional(self) -> bool {
-        self == Part::Epoch
+        matches!(self, Part::Epoch | Part::Julian)
     }
 
     pub fn is_of_time(self) -> bool {
-        matches!(self, Part::Hour | Part::Minute | Part::Second | Part::Millisecond | Part::Microsecond | Part::Epoch | Part::Timezone)
+        matches!(
+            self,
+            Part::Hour
+                | Part::Minute
+                | Part::Second
+                | Part::Millisecond
+                | Part::Microsecond
+                | Part::Nanosecond
+                | Part::Epoch
+                | Part::Timezone
+        )
     }
 
     pub fn is_of_interval(self) -> bool {
@@ -81,10 +94,14 @@ impl Part {
                 | Part::Second
                 | Part::Millisecond
                 | Part::Microsecond
+                | Part::Nanosecond
                 | Part::Epoch
         )
     }
 }
+
+/// The Julian day on which 1970-01-01 falls.
+const JULIAN_EPOCH: i64 = 2_440_588;
 
 /// Sunday is 0.
 pub fn day_of_week(date: i64) -> i64 {
@@ -104,8 +121,20 @@ pub fn iso_week(date: i64) -> (i64, i64) {
 
 /// A part of a moment, in microseconds since the epoch (or since midnight, for a time).
 pub fn of_timestamp(at: i64, part: Part) -> Value {
-    let date = date_of(at) as i64;
-    let time = time_of(at);
+    of_parts(date_of(at) as i64, time_of(at), part)
+}
+
+/// A part of a date.
+pub fn of_date(date: i64, part: Part) -> Value {
+    of_parts(date, 0, part)
+}
+
+/// A part of a time of the day, which may be 24:00:00.
+pub fn of_time(time: i64, part: Part) -> Value {
+    of_parts(0, time, part)
+}
+
+fn of_parts(date: i64, time: i64, part: Part) -> Value {
     let (year, month, day) = civil_of(date);
     let seconds = time / 1_000_000;
     Value::Int(match part {
@@ -144,7 +173,9 @@ pub fn of_timestamp(at: i64, part: Part) -> Value {
         Part::DayOfYear => day_of_year(date),
         Part::Era => i64::from(year > 0),
         Part::Timezone => 0,
-        Part::Epoch => return Value::Double(at as f64 / 1e6),
+        Part::Nanosecond => time % 60_000_000 * 1000,
+        Part::Julian => return Value::Double(time as f64 / MICROS_PER_DAY as f64 + (date + JULIAN_EPOCH) as f64),
+        Part::Epoch => return Value::Double((date as i128 * MICROS_PER_DAY as i128 + time as i128) as f64 / 1e6),
     } as i128)
 }
 
@@ -163,6 +194,7 @@ pub fn of_interval(interval: Interval, part: Part) -> Value {
         Part::Second => micros % 60_000_000 / 1_000_000,
         Part::Millisecond => micros % 60_000_000 / 1000,
         Part::Microsecond => micros % 60_000_000,
+        Part::Nanosecond => micros % 60_000_000 * 1000,
         Part::Epoch => {
             // A year has 365.25 days here, a month 30.
             let days = (months / 12) as f64 * 365.25 + (months % 12) as f64 * 30.0 + interval.days as f64;
@@ -224,10 +256,16 @@ pub fn truncate_interval(interval: Interval, part: Part) -> Interval {
 }
 
 /// How many borders of a unit lie between two moments (DATE_DIFF).
-pub fn crossed(part: Part, from: i64, to: i64) -> Option<i64> {
-    let (from_date, to_date) = (date_of(from) as i64, date_of(to) as i64);
+pub fn crossed(part: Part, from: i128, to: i128) -> Option<i64> {
+    let date = |at: i128| i64::try_from(at.div_euclid(MICROS_PER_DAY as i128)).ok();
+    let (from_date, to_date) = (date(from)?, date(to)?);
     let ((from_year, from_month, _), (to_year, to_month, _)) = (civil_of(from_date), civil_of(to_date));
-    let per = |micros: i64| to.div_euclid(micros).checked_sub(from.div_euclid(micros));
+    let per = |micros: i128| i64::try_from(to.div_euclid(micros) - from.div_euclid(micros)).ok();
+    // The small units are counted in 64 bits.
+    let small = |at: i128| i64::try_from(at).is_ok();
+    if matches!(part, Part::Millisecond | Part::Microsecond) && !(small(from) && small(to)) {
+        return None;
+    }
     match part {
         Part::Millennium => Some(to_year / 1000 - from_year / 1000),
         Part::Century => Some(to_year / 100 - from_year / 100),
@@ -235,19 +273,22 @@ pub fn crossed(part: Part, from: i64, to: i64) -> Option<i64> {
         Part::Year => Some(to_year - from_year),
         Part::Quarter => Some((to_year * 12 + to_month - 1) / 3 - (from_year * 12 + from_month - 1) / 3),
         Part::Month => Some((to_year - from_year) * 12 + to_month - from_month),
-        Part::Week | Part::YearWeek => Some(to_date.div_euclid(7) - from_date.div_euclid(7)),
+        // DuckDB counts seven days here, and no borders.
+        Part::Week | Part::YearWeek => Some((to_date - from_date) / 7),
         Part::IsoYear => Some(iso_week(to_date).0 - iso_week(from_date).0),
         Part::Day | Part::DayOfWeek | Part::IsoDayOfWeek | Part::DayOfYear => Some(to_date - from_date),
         Part::Hour => per(3_600_000_000),
         Part::Minute => per(60_000_000),
         Part::Second | Part::Epoch => per(1_000_000),
         Part::Millisecond => per(1000),
-        _ => to.checked_sub(from),
+        _ => i64::try_from(to - from).ok(),
     }
 }
 
 /// How many whole units lie between two moments (DATE_SUB).
-pub fn complete(part: Part, from: i64, to: i64) -> Option<i64> {
+pub fn complete(part: Part, from: i128, to: i128) -> Option<i64> {
+    // Dates beyond TIMESTAMP have no such difference.
+    let (from, to) = (i64::try_from(from).ok()?, i64::try_from(to).ok()?);
     let per = |micros: i64| Some(to.checked_sub(from)? / micros);
     match part {
         Part::Millennium => Some(months_between(from, to)? / 12_000),

@@ -36,7 +36,7 @@ pub enum Type {
     /// JSON text; compares and casts as text does unless a JSON function looks into it.
     Json,
     List(Box<Type>),
-    /// Fields in declaration order; names are matched without regard to case.
+    /// Fields in declaration order; names are matched without regard to case. The fields of a row have empty names.
     Struct(Vec<(String, Type)>),
     Map(Box<Type>, Box<Type>),
 }
@@ -56,6 +56,11 @@ impl Type {
 
     pub fn is_numeric(&self) -> bool {
         self.is_integer() || self.is_decimal() || self.is_float()
+    }
+
+    /// True for `ROW(…)`, a struct whose fields have no names.
+    pub fn is_row(&self) -> bool {
+        matches!(self, Type::Struct(fields) if fields.iter().all(|(name, _)| name.is_empty()))
     }
 
     pub fn is_nested(&self) -> bool {
@@ -118,6 +123,10 @@ impl fmt::Display for Type {
                 for (i, (name, ty)) in fields.iter().enumerate() {
                     if i > 0 {
                         f.write_str(", ")?;
+                    }
+                    if name.is_empty() {
+                        write!(f, "{ty}")?;
+                        continue;
                     }
                     write!(f, "\"{}\" {ty}", name.replace('"', "\"\""))?;
                 }

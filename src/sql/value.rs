@@ -6,6 +6,8 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 
+use super::datetime::interval_order;
+
 /// A value. Which variant a type uses:
 ///
 /// | type | variant |
@@ -87,7 +89,8 @@ fn canonical_bits(x: f64) -> u64 {
     }
 }
 
-/// Equality of stored values: NULL equals NULL, NaN equals NaN (as in DuckDB's keys and IS NOT DISTINCT FROM).
+/// Equality of stored values: NULL equals NULL, NaN equals NaN, a day equals 24 hours (as in DuckDB's keys and
+/// IS NOT DISTINCT FROM).
 /// Both sides must be of one type.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
@@ -101,7 +104,7 @@ impl PartialEq for Value {
             (Value::Blob(a), Value::Blob(b)) => a == b,
             (Value::Date(a), Value::Date(b)) => a == b,
             (Value::Time(a), Value::Time(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
-            (Value::Interval(a), Value::Interval(b)) => a == b,
+            (Value::Interval(a), Value::Interval(b)) => interval_order(*a) == interval_order(*b),
             (Value::List(a), Value::List(b)) | (Value::Struct(a), Value::Struct(b)) => a == b,
             (Value::Map(a), Value::Map(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x == y),
             _ => false,
@@ -124,7 +127,7 @@ impl Hash for Value {
             Value::Blob(b) => b.hash(state),
             Value::Date(d) => d.hash(state),
             Value::Time(t) | Value::Timestamp(t) => t.hash(state),
-            Value::Interval(i) => (i.months, i.days, i.micros).hash(state),
+            Value::Interval(i) => interval_order(*i).hash(state),
             Value::List(items) | Value::Struct(items) => items.hash(state),
             Value::Map(entries) => {
                 for (k, v) in entries.iter() {

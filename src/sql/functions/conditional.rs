@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Function, take, typed, want_args};
+use super::{Function, lenient, take, typed, want_args};
 use crate::sql::bind::{Bound, Typed, common_type, compared};
-use crate::sql::compare::By;
+use crate::sql::compare::{self, By};
 use crate::sql::eval::Node;
-use crate::sql::{Type, cast};
+use crate::sql::{Type, Value, cast};
 
 pub const TABLE: &[Function] = &[
     typed(&["coalesce"], "coalesce(any, …)", coalesce),
@@ -71,6 +71,19 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     want_args(&args, 1..=usize::MAX, span)?;
     let ty = common_type(args.iter(), if greatest { "GREATEST" } else { "LEAST" })?;
     let by = By::of(&ty);
-    let args = args.into_iter().map(|arg| arg.cast(&ty).node).collect();
-    Ok(Typed::new(Node::Extreme { greatest, args, by }, ty, span.clone()))
+    if ty.is_integer() || ty.is_decimal() || matches!(ty, Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz) {
+        // a node of its own, so that updates of columns can be told by it
+        let args = args.into_iter().map(|arg| arg.cast(&ty).node).collect();
+        return Ok(Typed::new(Node::Extreme { greatest, args }, ty, span.clone()));
+    }
+    let by_key = args.len() > 1 && (ty == Type::Float || ty.is_nested());
+    let args = args.into_iter().map(|arg| arg.cast(&ty)).collect();
+    Ok(lenient(args, ty, span, move |values| {
+        let present = values.iter().filter(|value| !value.is_null());
+        let order = |a: &&Value, b: &&Value| if by == By::Value { compare::order_by_key(a, b) } else { by.order(a, b) };
+        // Of equal ones the first.
+        let chosen = if greatest { present.rev().max_by(order) } else { present.min_by(order) };
+        let chosen = chosen.cloned().unwrap_or_default();
+        Ok(if by_key { compare::without_negative_zero(chosen) } else { chosen })
+    }))
 }

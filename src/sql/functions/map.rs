@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Function, lenient, strict, take, typed, want_args};
-use crate::sql::bind::{Bound, Typed, assign, common_type, error};
+use crate::sql::bind::{Bound, Typed, assign, error};
 use crate::sql::coerce::{self, Source};
 use crate::sql::eval::{Node, Update, map_of};
 use crate::sql::{MapEntries, Type, Value, cast};
@@ -17,6 +17,8 @@ pub const TABLE: &[Function] = &[
     typed(&["map_values"], "map_values(map)", values),
     typed(&["map_entries"], "map_entries(map)", entries),
     typed(&["map_contains"], "map_contains(map, key)", contains),
+    typed(&["map_contains_value"], "map_contains_value(map, value)", contains_value),
+    typed(&["map_contains_entry"], "map_contains_entry(map, key, value)", contains_entry),
     typed(&["map_extract", "element_at"], "map_extract(map, key)", extract),
     typed(&["map_extract_value"], "map_extract_value(map, key)", |args, span| {
         want_args(&args, 2..=2, span)?;
@@ -138,11 +140,16 @@ fn lookup(map: Typed, key: Typed) -> Result<(Typed, Typed, Type), crate::sql::Co
 
 /// `m[k]`: the value, NULL where there is none.
 pub fn extract_value(map: Typed, key: Typed, span: Range<usize>) -> Bound {
+    // A map that is empty by its type is not looked into.
+    if let (Type::Map(key_ty, value_ty), Node::Const(_)) = (&map.ty, &map.node)
+        && **key_ty == Type::Null
+    {
+        let value_ty = (**value_ty).clone();
+        return Ok(lenient(vec![key], value_ty, &span, |_| Ok(Value::Null)));
+    }
     let (map, key, value_ty) = lookup(map, key)?;
-    Ok(strict(vec![map, key], value_ty, &span, |args| {
-        let (Some(Value::Map(entries)), Some(key)) = (args.first(), args.get(1)) else { return Ok(Value::Null) };
-        Ok(entries.get(key).cloned().unwrap_or_default())
-    }))
+    let node = Node::MapValue { map: Box::new(map.node), key: Box::new(key.node) };
+    Ok(Typed::new(node, value_ty, span))
 }
 
 /// The value in a list, an empty list where there is none.
@@ -153,7 +160,7 @@ fn extract(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     Ok(lenient(vec![map, key], Type::List(Box::new(value_ty)), span, |args| {
         let found = match (args.first(), args.get(1)) {
             (Some(Value::Map(entries)), Some(key)) => entries.get(key).cloned(),
-            _ => None,
+            _ => return Ok(Value::Null),
         };
         Ok(Value::List(Arc::new(found.into_iter().collect())))
     }))
@@ -167,6 +174,26 @@ fn contains(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         (Some(Value::Map(entries)), Some(key)) => Ok(Value::Bool(entries.contains_key(key))),
         _ => Ok(Value::Null),
     }))
+}
+
+/// The map's values as a list, the map of which stays the first argument.
+fn contains_value(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let values = parts(vec![take(&mut args, span)?], span, false)?;
+    super::call_bound("list_contains", vec![values, take(&mut args, span)?], span)
+}
+
+fn contains_entry(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 3..=3, span)?;
+    let mut args = args.into_iter();
+    let (map, key, value) = (take(&mut args, span)?, take(&mut args, span)?, take(&mut args, span)?);
+    if map.ty == Type::Null {
+        return Ok(super::null(Type::Boolean, span));
+    }
+    let found = extract_value(map, key, span.clone())?;
+    let (found, value, _) = crate::sql::bind::compared(found, value, true, span)?;
+    Ok(crate::sql::bind::comparison(crate::sql::compare::Comparison::Equal, found, value, span))
 }
 
 fn cardinality(args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -184,7 +211,12 @@ fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     for arg in &args {
         map_types(arg)?;
     }
-    let ty = common_type(args.iter(), "map_concat")?;
+    // DuckDB wants one type of all maps.
+    let mut typed = args.iter().filter(|arg| arg.ty != Type::Null && arg.ty != map_type(Type::Null, Type::Null));
+    let ty = typed.next().or(args.first()).map_or(Type::Null, |arg| arg.ty.clone());
+    if let Some(other) = typed.find(|arg| arg.ty != ty) {
+        return Err(crate::sql::bind::error_with_help(format!("map_concat mixes {ty} and {}", other.ty), "cast one of them", &other.span));
+    }
     let args = args.into_iter().map(|arg| arg.cast(&ty)).collect();
     Ok(lenient(args, ty, span, |args| {
         let mut out: Option<MapEntries> = None;
@@ -200,6 +232,9 @@ fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 
 fn from_entries(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
+    if args[0].ty == Type::Null {
+        return Ok(super::null(Type::Null, span));
+    }
     let Type::List(inner) = &args[0].ty else { return Err(error("map_from_entries wants a list of structs", &args[0].span)) };
     let ty = match &**inner {
         Type::Struct(fields) if fields.len() == 2 => map_type(fields[0].1.clone(), fields[1].1.clone()),
@@ -207,9 +242,10 @@ fn from_entries(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     };
     Ok(strict(args, ty, span, |args| {
         let Some(Value::List(items)) = args.first() else { return Ok(Value::Null) };
-        map_of(items.iter().filter_map(|item| match item {
-            Value::Struct(pair) => Some((pair.first().cloned().unwrap_or_default(), pair.get(1).cloned().unwrap_or_default())),
-            _ => None,
+        // A NULL entry has a NULL key, which is refused.
+        map_of(items.iter().map(|item| match item {
+            Value::Struct(pair) => (pair.first().cloned().unwrap_or_default(), pair.get(1).cloned().unwrap_or_default()),
+            _ => Default::default(),
         }))
     }))
 }

@@ -10,15 +10,35 @@ macro_rules! overload {
     };
 }
 
+pub mod bits;
 pub mod conditional;
+pub mod display;
+pub mod encoding;
+pub mod format;
+pub mod grapheme;
+pub mod hash;
+pub mod inspect;
 pub mod json;
+pub mod lambda;
 pub mod list;
+pub mod list_aggregates;
+pub mod list_order;
+mod list_statistics;
+pub mod list_vector;
 pub mod map;
+pub mod math;
 pub mod numeric;
+pub mod path;
+pub mod pattern;
+mod re2;
 pub mod regexp;
+pub mod similarity;
+pub mod spans;
 pub mod structs;
 pub mod temporal;
 pub mod text;
+pub mod uuid;
+pub mod zones;
 
 use std::ops::Range;
 
@@ -78,10 +98,28 @@ pub const fn written(names: &'static [&'static str], takes: &'static str, bind: 
 const TABLES: &[&[Function]] = &[
     conditional::TABLE,
     text::TABLE,
+    grapheme::TABLE,
+    pattern::TABLE,
     regexp::TABLE,
+    similarity::TABLE,
+    format::TABLE,
+    display::TABLE,
+    path::TABLE,
+    encoding::TABLE,
+    hash::TABLE,
+    uuid::TABLE,
     numeric::TABLE,
+    math::TABLE,
+    bits::TABLE,
+    inspect::TABLE,
     temporal::TABLE,
+    spans::TABLE,
+    zones::TABLE,
     list::TABLE,
+    list_aggregates::TABLE,
+    list_order::TABLE,
+    list_vector::TABLE,
+    lambda::TABLE,
     map::TABLE,
     structs::TABLE,
     json::TABLE,
@@ -216,6 +254,10 @@ fn bind(function: &Function, name: &str, args: Vec<Typed>, span: &Range<usize>) 
                 Choice::One(i) => {
                     let overload = &overloads[i];
                     let mut nodes = Vec::with_capacity(args.len());
+                    // An argument without a type makes it NULL, whatever the others are.
+                    if overload.strict && args.iter().any(|arg| arg.ty == Type::Null) {
+                        nodes.push(Node::Const(Value::Null));
+                    }
                     for (k, arg) in args.into_iter().enumerate() {
                         let to = overload.params.get(k).or(overload.rest).cloned().unwrap_or(Type::Varchar);
                         nodes.push(arg.cast(&to).node);

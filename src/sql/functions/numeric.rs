@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::{Function, Overload, null, plain, strict, take, typed, want_args};
+use super::{Function, Overload, lenient, math, null, plain, strict, take, typed, want_args};
 use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, implicit};
 use crate::sql::cast::{divide_rounded, power_of_ten};
 use crate::sql::eval::{Node, Outcome};
-use crate::sql::{EvalError, Type, Value};
+use crate::sql::{EvalError, Type, Value, datetime};
 
 const D: Type = Type::Double;
 
@@ -46,15 +46,73 @@ pub const TABLE: &[Function] = &[
     plain(&["pi"], "pi()", &[overload!(&[], D, |_| Ok(Value::Double(std::f64::consts::PI)))]),
     double!(&["degrees"], "degrees(number)", |x: f64| Ok::<f64, EvalError>(x.to_degrees())),
     double!(&["radians"], "radians(number)", |x: f64| Ok::<f64, EvalError>(x.to_radians())),
-    plain(&["isnan"], "isnan(DOUBLE)", &[overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_nan())))]),
-    plain(&["isinf"], "isinf(DOUBLE)", &[overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_infinite())))]),
-    plain(&["isfinite"], "isfinite(DOUBLE)", &[overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_finite())))]),
-    plain(&["gcd", "greatest_common_divisor"], "gcd(BIGINT, BIGINT)", &[overload!(&[Type::BigInt, Type::BigInt], Type::BigInt, gcd)]),
+    plain(&["isnan"], "isnan(number)", &[overload!(&[Type::Float], Type::Boolean, is_nan), overload!(&[D], Type::Boolean, is_nan)]),
+    plain(
+        &["isinf"],
+        "isinf(number, DATE or TIMESTAMP)",
+        &[
+            overload!(&[Type::Float], Type::Boolean, is_infinite),
+            overload!(&[D], Type::Boolean, is_infinite),
+            overload!(&[Type::Date], Type::Boolean, is_infinite),
+            overload!(&[Type::Timestamp], Type::Boolean, is_infinite),
+            overload!(&[Type::TimestampTz], Type::Boolean, is_infinite),
+        ],
+    ),
+    plain(
+        &["isfinite"],
+        "isfinite(number, DATE or TIMESTAMP)",
+        &[
+            overload!(&[Type::Float], Type::Boolean, is_finite),
+            overload!(&[D], Type::Boolean, is_finite),
+            overload!(&[Type::Date], Type::Boolean, is_finite),
+            overload!(&[Type::Timestamp], Type::Boolean, is_finite),
+            overload!(&[Type::TimestampTz], Type::Boolean, is_finite),
+        ],
+    ),
+    plain(
+        &["gcd", "greatest_common_divisor"],
+        "gcd(integer, integer)",
+        &[
+            overload!(&[Type::BigInt, Type::BigInt], Type::BigInt, |a| math::narrow(math::gcd(a))),
+            overload!(&[Type::HugeInt, Type::HugeInt], Type::HugeInt, math::gcd),
+        ],
+    ),
+    plain(
+        &["lcm", "least_common_multiple"],
+        "lcm(integer, integer)",
+        &[
+            overload!(&[Type::BigInt, Type::BigInt], Type::BigInt, |a| math::narrow(math::lcm(a))),
+            overload!(&[Type::HugeInt, Type::HugeInt], Type::HugeInt, math::lcm),
+        ],
+    ),
     plain(&["factorial"], "factorial(INTEGER)", &[overload!(&[Type::Integer], Type::HugeInt, factorial)]),
 ];
 
-fn double(args: &[Value], i: usize) -> f64 {
+pub fn double(args: &[Value], i: usize) -> f64 {
     if let Some(Value::Double(x)) = args.get(i) { *x } else { 0.0 }
+}
+
+fn is_nan(args: &[Value]) -> Outcome {
+    Ok(Value::Bool(match args.first() {
+        Some(Value::Float(x)) => x.is_nan(),
+        Some(Value::Double(x)) => x.is_nan(),
+        _ => false,
+    }))
+}
+
+fn is_infinite(args: &[Value]) -> Outcome {
+    Ok(Value::Bool(match args.first() {
+        Some(Value::Float(x)) => x.is_infinite(),
+        Some(Value::Double(x)) => x.is_infinite(),
+        Some(Value::Date(days)) => days.unsigned_abs() == datetime::DATE_INFINITY as u32,
+        Some(Value::Timestamp(micros)) => !datetime::is_finite(*micros),
+        _ => false,
+    }))
+}
+
+fn is_finite(args: &[Value]) -> Outcome {
+    let (Value::Bool(nan), Value::Bool(infinite)) = (is_nan(args)?, is_infinite(args)?) else { return Ok(Value::Null) };
+    Ok(Value::Bool(!nan && !infinite))
 }
 
 fn logarithm(x: f64) -> Result<(), EvalError> {
@@ -78,19 +136,11 @@ fn log_of_base(args: &[Value]) -> Outcome {
     Ok(Value::Double(x.log10() / divisor))
 }
 
-fn gcd(args: &[Value]) -> Outcome {
-    let (mut a, mut b) = (args.first().and_then(Value::as_int).unwrap_or(0), args.get(1).and_then(Value::as_int).unwrap_or(0));
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    match a.abs() {
-        a if a > i64::MAX as i128 => Err(EvalError("overflow in gcd".into())),
-        a => Ok(Value::Int(a)),
-    }
-}
-
 fn factorial(args: &[Value]) -> Outcome {
     let n = args.first().and_then(Value::as_int).unwrap_or(0);
+    if n < 0 {
+        return Err(EvalError(format!("factorial of a negative number: {n}")));
+    }
     let mut product = 1i128;
     for k in 2..=n {
         product = product.checked_mul(k).ok_or_else(|| EvalError(format!("overflow: {n}! does not fit HUGEINT")))?;
@@ -99,8 +149,12 @@ fn factorial(args: &[Value]) -> Outcome {
 }
 
 fn operator(sign: &'static str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
-    want_args(&args, 2..=2, span)?;
+    want_args(&args, if matches!(sign, "+" | "-") { 1..=2 } else { 2..=2 }, span)?;
+    let single = args.len() == 1;
     let mut args = args.into_iter();
+    if single {
+        return arith::unary(sign, take(&mut args, span)?, span.clone());
+    }
     arith::binary(sign, take(&mut args, span)?, take(&mut args, span)?, span.clone())
 }
 
@@ -215,10 +269,15 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
             let digits = match digits.as_ref().map(|digits| &digits.node) {
                 None => 0,
                 Some(Node::Const(Value::Int(digits))) => *digits,
+                Some(Node::Const(Value::Null)) => return Ok(null(Type::Null, span)),
                 Some(_) => return Err(error("the number of digits must be constant for a DECIMAL", span)),
             };
             if digits >= scale as i128 {
                 return Ok(of);
+            }
+            // Where no digit is left, DuckDB does not look at the number any more, not even whether it is NULL.
+            if digits < 0 && -digits >= width as i128 - scale as i128 {
+                return Ok(lenient(vec![of], Type::Decimal { width, scale: 0 }, span, |_| Ok(Value::Int(0))));
             }
             let target = digits.max(0) as u8;
             let zeros = (-digits).clamp(0, 39) as u8;
@@ -238,11 +297,14 @@ fn to_digits(args: Vec<Typed>, span: &Range<usize>, rounds: bool) -> Bound {
             let apply = move |x: f64, digits: Option<i128>| {
                 let near = |x: f64| if rounds { x.round() } else { x.trunc() };
                 let Some(digits) = digits else { return near(x) };
+                if !rounds && !x.is_finite() {
+                    return x;
+                }
                 let power = 10f64.powi(digits.unsigned_abs().min(400) as i32);
                 let out = if digits < 0 { near(x / power) * power } else { near(x * power) / power };
                 if out.is_finite() {
                     out
-                } else if digits < 0 {
+                } else if digits < 0 && rounds {
                     0.0
                 } else {
                     x

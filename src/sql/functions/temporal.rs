@@ -3,14 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::zones;
 use super::{Function, Overload, null, plain, strict, take, typed, want_args};
 use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit, unit};
-use crate::sql::eval::{Outcome, date_out_of_range, interval_out_of_range};
+use crate::sql::eval::{Node, Outcome, date_out_of_range, interval_out_of_range};
 use crate::sql::time_parts::{self, Part};
-use crate::sql::{EvalError, Interval, Type, Value, datetime, time_format};
+use crate::sql::{EvalError, Interval, Type, Value, cast, datetime, time_format};
 
 const I64: Type = Type::BigInt;
+const I32: Type = Type::Integer;
 const D: Type = Type::Double;
 
 macro_rules! part_function {
@@ -20,14 +22,14 @@ macro_rules! part_function {
 }
 
 macro_rules! to_interval {
-    ($name:expr, $unit:expr) => {
+    ($name:expr, $unit:expr, $($ty:expr),+) => {
         plain(
             &[$name],
             concat!($name, "(number)"),
-            &[overload!(&[I64], Type::Interval, |a| {
+            &[$(overload!(&[$ty], Type::Interval, |a| {
                 let n = i64::try_from(int(a, 0)).map_err(|_| interval_out_of_range())?;
                 datetime::interval_of(n, $unit).map(Value::Interval).ok_or_else(interval_out_of_range)
-            })],
+            })),+],
         )
     };
 }
@@ -43,7 +45,11 @@ pub const TABLE: &[Function] = &[
     part_function!(&["second"], "second"),
     part_function!(&["millisecond"], "millisecond"),
     part_function!(&["microsecond"], "microsecond"),
+    typed(&["nanosecond"], "nanosecond(DATE, TIMESTAMP, TIME or INTERVAL)", |args, span| part_function(Part::Nanosecond, args, span)),
     part_function!(&["quarter"], "quarter"),
+    part_function!(&["julian"], "julian"),
+    part_function!(&["timezone_hour"], "timezone_hour"),
+    part_function!(&["timezone_minute"], "timezone_minute"),
     part_function!(&["week", "weekofyear"], "week"),
     part_function!(&["dayofweek", "weekday"], "dow"),
     part_function!(&["isodow"], "isodow"),
@@ -68,11 +74,7 @@ pub const TABLE: &[Function] = &[
     typed(&["strftime"], "strftime(DATE or TIMESTAMP, format)", strftime),
     typed(&["strptime"], "strptime(VARCHAR, format)", |args, span| strptime(args, span, false)),
     typed(&["try_strptime"], "try_strptime(VARCHAR, format)", |args, span| strptime(args, span, true)),
-    plain(
-        &["make_date"],
-        "make_date(year, month, day)",
-        &[overload!(&[I64, I64, I64], Type::Date, |a| date(int(a, 0), int(a, 1), int(a, 2)).map(Value::Date))],
-    ),
+    typed(&["make_date"], "make_date(year, month, day), make_date(days) or make_date(struct)", make_date),
     plain(
         &["make_time"],
         "make_time(hour, minute, seconds)",
@@ -83,31 +85,55 @@ pub const TABLE: &[Function] = &[
         "make_timestamp(year, month, day, hour, minute, seconds) or make_timestamp(microseconds)",
         &[
             overload!(&[I64, I64, I64, I64, I64, D], Type::Timestamp, make_timestamp),
-            overload!(&[I64], Type::Timestamp, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
+            overload!(&[I64], Type::Timestamp, |a| i64::try_from(int(a, 0))
+                .ok()
+                .filter(|at| datetime::is_in_range(*at))
+                .map(Value::Timestamp)
+                .ok_or_else(date_out_of_range)),
+        ],
+    ),
+    plain(&["make_timestamp_ms"], "make_timestamp_ms(milliseconds)", &[overload!(&[I64], Type::Timestamp, of_milliseconds)]),
+    plain(
+        &["make_timestamptz"],
+        "make_timestamptz(year, month, day, hour, minute, seconds [, zone]) or make_timestamptz(microseconds)",
+        &[
+            overload!(&[I64, I64, I64, I64, I64, D], Type::TimestampTz, make_timestamp),
+            overload!(&[I64, I64, I64, I64, I64, D, Type::Varchar], Type::TimestampTz, make_timestamp),
+            overload!(&[I64], Type::TimestampTz, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
         ],
     ),
     plain(&["to_timestamp"], "to_timestamp(seconds)", &[overload!(&[D], Type::TimestampTz, to_timestamp)]),
     typed(&["dayname"], "dayname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::day_name)),
     typed(&["monthname"], "monthname(DATE or TIMESTAMP)", |args, span| named(args, span, time_format::month_name)),
     typed(&["last_day"], "last_day(DATE or TIMESTAMP)", last_day),
-    to_interval!("to_years", "year"),
-    to_interval!("to_quarters", "quarter"),
-    to_interval!("to_months", "month"),
-    to_interval!("to_weeks", "week"),
-    to_interval!("to_days", "day"),
-    to_interval!("to_hours", "hour"),
-    to_interval!("to_minutes", "minute"),
-    to_interval!("to_microseconds", "microsecond"),
-    plain(&["to_seconds"], "to_seconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(a, 1e6))]),
-    plain(&["to_milliseconds"], "to_milliseconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(a, 1e3))]),
+    typed(&["days_in_month"], "days_in_month(DATE or TIMESTAMP)", |args, span| {
+        let last = last_day(args, span)?;
+        take_part(Part::Day, last, span)
+    }),
+    to_interval!("to_millennia", "millennium", I32, I64),
+    to_interval!("to_centuries", "century", I32, I64),
+    to_interval!("to_decades", "decade", I32, I64),
+    to_interval!("to_years", "year", I32, I64),
+    to_interval!("to_quarters", "quarter", I32, I64),
+    to_interval!("to_months", "month", I32, I64),
+    to_interval!("to_weeks", "week", I32, I64),
+    to_interval!("to_days", "day", I32, I64),
+    to_interval!("to_hours", "hour", I64),
+    to_interval!("to_minutes", "minute", I64),
+    to_interval!("to_microseconds", "microsecond", I64),
+    plain(&["to_seconds"], "to_seconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(double(a, 0), 1e6))]),
+    plain(&["to_milliseconds"], "to_milliseconds(number)", &[overload!(&[D], Type::Interval, |a| micros_interval(double(a, 0), 1e3))]),
 ];
 
 fn int(args: &[Value], i: usize) -> i128 {
     args.get(i).and_then(Value::as_int).unwrap_or_default()
 }
 
-fn micros_interval(args: &[Value], factor: f64) -> Outcome {
-    let Some(Value::Double(x)) = args.first() else { return Ok(Value::Null) };
+fn double(args: &[Value], i: usize) -> f64 {
+    if let Some(Value::Double(x)) = args.get(i) { *x } else { f64::NAN }
+}
+
+fn micros_interval(x: f64, factor: f64) -> Outcome {
     let micros = (x * factor).round();
     if micros.is_nan() || micros.abs() >= 9.2e18 {
         return Err(interval_out_of_range());
@@ -115,15 +141,26 @@ fn micros_interval(args: &[Value], factor: f64) -> Outcome {
     Ok(Value::Interval(Interval { months: 0, days: 0, micros: micros as i64 }))
 }
 
-/// INTERVAL amount unit: whole numbers only, as in DuckDB.
+/// INTERVAL amount unit: whatever can be DOUBLE, its fraction cut off but for seconds and milliseconds, as in DuckDB.
 pub fn interval_literal(amount: Typed, unit_name: &str, span: Range<usize>) -> Bound {
     let unit = unit(unit_name, &span)?;
-    let amount = match amount.ty {
-        Type::Varchar => amount.cast(&Type::BigInt),
-        _ => implicit(amount, &Type::BigInt, "an interval's amount")?,
-    };
+    if !cast::castable(&amount.ty, &D) {
+        return Err(error(format!("an interval's amount is a number, this is {}", amount.shown()), &span));
+    }
+    // Whole numbers beyond 2^53 keep their last digits.
+    let whole = amount.ty.is_integer();
+    let amount = if whole { amount.cast(&Type::HugeInt) } else { amount.cast(&D) };
+    let one = datetime::unit_interval(unit);
     Ok(strict(vec![amount], Type::Interval, &span, move |a| {
-        let n = i64::try_from(int(a, 0)).map_err(|_| interval_out_of_range())?;
+        let n = match a.first() {
+            Some(Value::Double(x)) if matches!(unit, "second" | "millisecond") => return micros_interval(*x, one.micros as f64),
+            Some(Value::Double(x)) if x.is_finite() => x.trunc() as i128,
+            Some(Value::Int(n)) => *n,
+            _ => return Err(interval_out_of_range()),
+        };
+        // The parts above the day have 32 bits, and so has their amount.
+        let fits = one.micros > 0 || i32::try_from(n).is_ok();
+        let n = i64::try_from(n).ok().filter(|_| fits).ok_or_else(interval_out_of_range)?;
         datetime::interval_of(n, unit).map(Value::Interval).ok_or_else(interval_out_of_range)
     }))
 }
@@ -131,11 +168,15 @@ pub fn interval_literal(amount: Typed, unit_name: &str, span: Range<usize>) -> B
 /// The constant name of a part or unit.
 fn constant_part(of: &Typed) -> Result<Part, crate::sql::CompileError> {
     let Some(name) = of.constant_text() else { return Err(error("the part must be a constant text", &of.span)) };
+    named_part(name, &of.span)
+}
+
+fn named_part(name: &str, span: &Range<usize>) -> Result<Part, crate::sql::CompileError> {
     Part::named(name).ok_or_else(|| {
         error_with_help(
             format!("no part `{name}` of a date or time"),
             "parts are year, quarter, month, week, day, hour, minute, second, dow, epoch, …",
-            &of.span,
+            span,
         )
     })
 }
@@ -145,11 +186,24 @@ fn moment(of: Typed, also: &[Type]) -> Bound {
     match &of.ty {
         Type::Date | Type::Timestamp | Type::TimestampTz => Ok(of),
         ty if also.contains(ty) => Ok(of),
+        Type::Null if !also.is_empty() => {
+            Err(error_with_help("NULL may be a date, a time or an interval here", "cast it: `NULL::TIMESTAMP`", &of.span))
+        }
         Type::Null => Ok(of.cast(&Type::Timestamp)),
         _ => {
             Err(error_with_help(format!("a date or timestamp is wanted here, this is {}", of.shown()), "cast it: `::TIMESTAMP`", &of.span))
         }
     }
+}
+
+/// The day of a date or timestamp that is finite.
+fn finite_date(value: Option<&Value>) -> Option<i32> {
+    let date = match value? {
+        Value::Date(d) => *d,
+        Value::Timestamp(t) => datetime::date_of(*t),
+        _ => return None,
+    };
+    (date.unsigned_abs() != datetime::DATE_INFINITY as u32).then_some(date)
 }
 
 /// Microseconds since the epoch of a date or timestamp.
@@ -185,13 +239,48 @@ fn trunc(args: Vec<Typed>, span: &Range<usize>) -> Bound {
 fn part(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
     let mut args = args.into_iter();
-    let part = constant_part(&take(&mut args, span)?)?;
-    take_part(part, take(&mut args, span)?, span)
+    let (part, of) = (take(&mut args, span)?, take(&mut args, span)?);
+    match &part.node {
+        Node::Const(Value::Null) => Ok(null(I64, span)),
+        Node::Const(Value::List(names)) => parts(names, &part.span, of, span),
+        _ => {
+            let part = constant_part(&part)?;
+            if of.ty != Type::Null && matches!(of.node, Node::Const(Value::Null)) {
+                return Ok(null(I64, span));
+            }
+            take_part(part, of, span)
+        }
+    }
 }
 
-fn part_of(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
+/// A struct of several parts, each under the name by which it was asked for.
+fn parts(names: &[Value], names_span: &Range<usize>, of: Typed, span: &Range<usize>) -> Bound {
+    if names.is_empty() {
+        return Err(error("at least one part is wanted", names_span));
+    }
+    if matches!(of.node, Node::Const(Value::Null)) {
+        return Ok(null(Type::Null, span));
+    }
+    let (mut nodes, mut fields) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+    for name in names {
+        let name = name.as_text().ok_or_else(|| error("a part cannot be NULL", names_span))?;
+        let part = take_part(named_part(name, names_span)?, of.clone(), span)?;
+        fields.push((name.to_string(), part.ty));
+        nodes.push(part.node);
+    }
+    let ty = Type::Struct(fields);
+    let whole = Typed::new(Node::Struct(nodes), ty.clone(), span.clone());
+    // Of NULL the whole is NULL.
+    Ok(strict(vec![of, whole], ty, span, |args| Ok(args.get(1).cloned().unwrap_or_default())))
+}
+
+/// A part by its name, of one argument.
+pub fn part_of(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    part_function(Part::named(name).ok_or_else(|| error("no such part", span))?, args, span)
+}
+
+fn part_function(part: Part, args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
-    let part = Part::named(name).ok_or_else(|| error("no such part", span))?;
     let mut args = args.into_iter();
     take_part(part, take(&mut args, span)?, span)
 }
@@ -201,6 +290,9 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
     if matches!(of.ty, Type::Time) && !part.is_of_time() {
         return Err(error("a TIME has no such part", span));
     }
+    if of.ty == Type::Date && part == Part::Timezone {
+        return Err(error("a DATE has no time zone", span));
+    }
     if matches!(of.ty, Type::Interval) && !part.is_of_interval() {
         return Err(error("an INTERVAL has no such part", span));
     }
@@ -208,7 +300,8 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
     Ok(strict(vec![of], ty, span, move |a| {
         Ok(match a.first() {
             Some(Value::Interval(i)) => time_parts::of_interval(*i, part),
-            Some(Value::Time(t)) => time_parts::of_timestamp(*t, part),
+            Some(Value::Time(t)) => time_parts::of_time(*t, part),
+            Some(Value::Date(d)) if d.unsigned_abs() != datetime::DATE_INFINITY as u32 => time_parts::of_date(*d as i64, part),
             value => match micros(value) {
                 Some(at) if datetime::is_finite(at) => time_parts::of_timestamp(at, part),
                 _ => Value::Null,
@@ -219,11 +312,43 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
 
 fn epoch_ms(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
+    if args[0].ty == Type::Null {
+        return Ok(null(Type::Timestamp, span));
+    }
     if !args[0].ty.is_integer() {
         return epoch(args, span, 1000, 1);
     }
+    let args: Vec<Typed> = args.into_iter().map(|arg| implicit(arg, &I64, "the milliseconds")).collect::<Result<_, _>>()?;
     let args = args.into_iter().map(|arg| arg.cast(&I64)).collect();
-    Ok(strict(args, Type::Timestamp, span, |a| i64::try_from(int(a, 0) * 1000).map(Value::Timestamp).map_err(|_| date_out_of_range())))
+    Ok(strict(args, Type::Timestamp, span, of_milliseconds))
+}
+
+fn of_milliseconds(args: &[Value]) -> Outcome {
+    i64::try_from(int(args, 0) * 1000).map(Value::Timestamp).map_err(|_| date_out_of_range())
+}
+
+/// From year, month and day, from days since 1970-01-01, or from a struct of the three.
+fn make_date(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    let from_parts = |a: &[Value]| date(int(a, 0), int(a, 1), int(a, 2)).map(Value::Date);
+    match args.as_slice() {
+        [of] if matches!(of.ty, Type::Struct(_)) => {
+            let fields = ["year", "month", "day"].map(|name| (name.to_string(), I64)).to_vec();
+            let of = implicit(of.clone(), &Type::Struct(fields), "the struct")?;
+            Ok(strict(vec![of], Type::Date, span, move |a| match a.first() {
+                Some(Value::Struct(parts)) if parts.iter().all(|part| !part.is_null()) => from_parts(parts),
+                _ => Ok(Value::Null),
+            }))
+        }
+        [_] => {
+            let args = args.into_iter().map(|arg| implicit(arg, &Type::Integer, "the days")).collect::<Result<_, _>>()?;
+            Ok(strict(args, Type::Date, span, |a| Ok(Value::Date(int(a, 0) as i32))))
+        }
+        _ => {
+            want_args(&args, 3..=3, span)?;
+            let args = args.into_iter().map(|arg| implicit(arg, &I64, "a part of a date")).collect::<Result<_, _>>()?;
+            Ok(strict(args, Type::Date, span, from_parts))
+        }
+    }
 }
 
 fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bound {
@@ -241,23 +366,41 @@ fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bo
     }))
 }
 
-fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -> Option<i64>) -> Bound {
+fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i128, i128) -> Option<i64>) -> Bound {
     want_args(&args, 3..=3, span)?;
     let mut args = args.into_iter();
     let part = constant_part(&take(&mut args, span)?)?;
-    let (from, to) = (moment(take(&mut args, span)?, &[Type::Time])?, moment(take(&mut args, span)?, &[Type::Time])?);
+    let (from, to) = (take(&mut args, span)?, take(&mut args, span)?);
+    // A NULL is what the other side is.
+    let (from, to) = match (&from.ty, &to.ty) {
+        (Type::Null, Type::Null) => (from, to),
+        (Type::Null, ty) => (from.cast(&ty.clone()), to),
+        (ty, Type::Null) => {
+            let ty = ty.clone();
+            (from, to.cast(&ty))
+        }
+        _ => (from, to),
+    };
+    let (from, to) = (moment(from, &[Type::Time])?, moment(to, &[Type::Time])?);
+    if [&from, &to].iter().any(|side| matches!(side.node, Node::Const(Value::Null))) {
+        return Ok(null(I64, span));
+    }
+    if from.ty == Type::Time && !part.is_of_time() {
+        return Err(error("a TIME has no such unit", span));
+    }
     if (from.ty == Type::Time) != (to.ty == Type::Time) {
         return Err(error(format!("{} and {} have no difference", from.shown(), to.shown()), span));
     }
     Ok(strict(vec![from, to], I64, span, move |a| {
         let at = |i: usize| match a.get(i) {
-            Some(Value::Time(t)) => Some(*t),
-            value => micros(value),
+            Some(Value::Time(t)) => Some(*t as i128),
+            Some(Value::Timestamp(t)) if datetime::is_finite(*t) => Some(*t as i128),
+            Some(Value::Date(d)) if d.unsigned_abs() != datetime::DATE_INFINITY as u32 => {
+                Some(*d as i128 * datetime::MICROS_PER_DAY as i128)
+            }
+            _ => None,
         };
-        let (Some(from), Some(to)) = (at(0), at(1)) else { return Err(date_out_of_range()) };
-        if !datetime::is_finite(from) || !datetime::is_finite(to) {
-            return Ok(Value::Null);
-        }
+        let (Some(from), Some(to)) = (at(0), at(1)) else { return Ok(Value::Null) };
         count(part, from, to).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
     }))
 }
@@ -280,7 +423,11 @@ fn time(hour: i128, minute: i128, seconds: Option<&Value>) -> Result<i64, EvalEr
 fn make_timestamp(args: &[Value]) -> Outcome {
     let date = date(int(args, 0), int(args, 1), int(args, 2))?;
     let time = time(int(args, 3), int(args, 4), args.get(5))?;
-    datetime::timestamp_of(date, time).map(Value::Timestamp).ok_or_else(date_out_of_range)
+    let at = datetime::timestamp_of(date, time).ok_or_else(date_out_of_range)?;
+    match args.get(6) {
+        Some(Value::Text(zone)) => zones::moment(at, &zones::zone(zone)?).map(Value::Timestamp),
+        _ => Ok(Value::Timestamp(at)),
+    }
 }
 
 fn to_timestamp(args: &[Value]) -> Outcome {
@@ -296,12 +443,7 @@ fn named(args: Vec<Typed>, span: &Range<usize>, name: fn(i32) -> &'static str) -
     want_args(&args, 1..=1, span)?;
     let mut args = args.into_iter();
     let of = moment(take(&mut args, span)?, &[])?;
-    Ok(strict(vec![of], Type::Varchar, span, move |a| {
-        Ok(match micros(a.first()) {
-            Some(at) if datetime::is_finite(at) => Value::text(name(datetime::date_of(at))),
-            _ => Value::Null,
-        })
-    }))
+    Ok(strict(vec![of], Type::Varchar, span, move |a| Ok(finite_date(a.first()).map_or(Value::Null, |date| Value::text(name(date))))))
 }
 
 fn last_day(args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -309,8 +451,11 @@ fn last_day(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     let mut args = args.into_iter();
     let of = moment(take(&mut args, span)?, &[])?;
     Ok(strict(vec![of], Type::Date, span, |a| {
-        let Some(at) = micros(a.first()).filter(|t| datetime::is_finite(*t)) else { return Ok(Value::Null) };
-        let (year, month, _) = datetime::civil_of(datetime::date_of(at) as i64);
+        let Some(date) = finite_date(a.first()) else { return Ok(Value::Null) };
+        let (year, month, _) = datetime::civil_of(date as i64);
+        // DuckDB finds it before the first day of the next month, which must be a date, too.
+        let next = datetime::make_date(year + i64::from(month == 12), month % 12 + 1, 1);
+        next.ok_or_else(date_out_of_range)?;
         datetime::make_date(year, month, datetime::days_in_month(year, month)).map(Value::Date).ok_or_else(date_out_of_range)
     }))
 }
@@ -330,11 +475,14 @@ fn strftime(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         time_format::check(text).map_err(|message| error(message, &format.span))?;
     }
     Ok(strict(vec![of, format], Type::Varchar, span, |a| {
-        let Some(at) = micros(a.first()) else { return Err(date_out_of_range()) };
-        if !datetime::is_finite(at) {
-            return Ok(Value::text(datetime::format_timestamp(at)));
-        }
-        time_format::format(at, a.get(1).and_then(Value::as_text).unwrap_or_default()).map(Value::text).map_err(EvalError)
+        let (date, time) = match a.first() {
+            Some(Value::Timestamp(at)) if !datetime::is_finite(*at) => return Ok(Value::text(datetime::format_timestamp(*at))),
+            Some(Value::Timestamp(at)) => (datetime::date_of(*at), datetime::time_of(*at)),
+            Some(Value::Date(date)) if finite_date(a.first()).is_none() => return Ok(Value::text(datetime::format_date(*date))),
+            Some(Value::Date(date)) => (*date, 0),
+            _ => return Ok(Value::Null),
+        };
+        time_format::format(date as i64, time, a.get(1).and_then(Value::as_text).unwrap_or_default()).map(Value::text).map_err(EvalError)
     }))
 }
 
@@ -344,7 +492,6 @@ fn strptime(args: Vec<Typed>, span: &Range<usize>, or_null: bool) -> Bound {
     let mut args = args.into_iter();
     let of = implicit(take(&mut args, span)?, &Type::Varchar, "the text")?;
     let formats = take(&mut args, span)?;
-    use crate::sql::eval::Node;
     let list = match &formats.node {
         Node::Const(Value::Text(format)) => vec![format.to_string()],
         Node::Const(Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_string)).collect(),

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Function, Overload, bind, lenient, null, plain, typed, want_args};
-use crate::sql::bind::{Bound, Typed, error_with_help};
+use super::encoding::{blob, bytes};
+use super::{Function, Overload, bind, lenient, null, plain, strict, typed, want_args};
+use crate::sql::bind::{Bound, Typed, error_with_help, implicit};
 use crate::sql::eval::{Node, Outcome};
 use crate::sql::{EvalError, Type, Value};
 
@@ -13,7 +14,7 @@ const B: Type = Type::Boolean;
 
 pub const TABLE: &[Function] = &[
     plain(&["upper", "ucase"], "upper(VARCHAR)", &[overload!(&[V], V, |a| Ok(Value::text(upper(text(a, 0)))))]),
-    plain(&["lower", "lcase"], "lower(VARCHAR)", &[overload!(&[V], V, |a| Ok(Value::text(text(a, 0).to_lowercase())))]),
+    plain(&["lower", "lcase"], "lower(VARCHAR)", &[overload!(&[V], V, |a| Ok(Value::text(lower(text(a, 0)))))]),
     typed(&["length", "char_length", "character_length"], "length(VARCHAR) or length(list)", |args, span| {
         match args.first().map(|a| &a.ty) {
             Some(Type::List(_)) => super::call_bound("len", args, span),
@@ -25,11 +26,24 @@ pub const TABLE: &[Function] = &[
         &["substring", "substr"],
         "substring(VARCHAR, from [, length])",
         &[
-            overload!(&[V, Type::BigInt], V, |a| Ok(substring(text(a, 0), int(a, 1), None))),
-            overload!(&[V, Type::BigInt, Type::BigInt], V, |a| Ok(substring(text(a, 0), int(a, 1), Some(int(a, 2))))),
+            overload!(&[V, Type::BigInt], V, |a| {
+                in_substring_range(int(a, 1), 0)?;
+                Ok(substring(text(a, 0), int(a, 1), None))
+            }),
+            overload!(&[V, Type::BigInt, Type::BigInt], V, |a| {
+                in_substring_range(int(a, 1), int(a, 2))?;
+                Ok(substring(text(a, 0), int(a, 1), Some(int(a, 2))))
+            }),
         ],
     ),
-    plain(&["left"], "left(VARCHAR, count)", &[overload!(&[V, Type::BigInt], V, |a| Ok(left(text(a, 0), int(a, 1))))]),
+    plain(
+        &["left"],
+        "left(VARCHAR, count)",
+        &[overload!(&[V, Type::BigInt], V, |a| {
+            in_substring_range(1, int(a, 1).max(0))?;
+            Ok(left(text(a, 0), int(a, 1)))
+        })],
+    ),
     plain(&["right"], "right(VARCHAR, count)", &[overload!(&[V, Type::BigInt], V, |a| Ok(right(text(a, 0), int(a, 1))))]),
     plain(
         &["trim"],
@@ -48,7 +62,11 @@ pub const TABLE: &[Function] = &[
     ),
     plain(&["replace"], "replace(VARCHAR, part, by)", &[overload!(&[V, V, V], V, replace)]),
     typed(&["split", "string_split", "str_split", "string_to_array"], "split(VARCHAR, separator)", split),
-    plain(&["split_part"], "split_part(VARCHAR, separator, index)", &[overload!(&[V, V, Type::BigInt], V, split_part)]),
+    plain(
+        &["split_part"],
+        "split_part(VARCHAR, separator, index)",
+        &[Overload { params: &[V, V, Type::BigInt], rest: None, result: V, run: split_part, strict: false }],
+    ),
     typed(&["concat"], "concat(any, …)", concat),
     typed(&["concat_ws"], "concat_ws(separator, any, …)", concat_ws),
     plain(
@@ -64,21 +82,14 @@ pub const TABLE: &[Function] = &[
     plain(&["strpos", "instr", "position"], "strpos(VARCHAR, part)", &[overload!(&[V, V], Type::BigInt, position)]),
     plain(&["lpad"], "lpad(VARCHAR, length, padding)", &[overload!(&[V, Type::Integer, V], V, |a| pad(a, true))]),
     plain(&["rpad"], "rpad(VARCHAR, length, padding)", &[overload!(&[V, Type::Integer, V], V, |a| pad(a, false))]),
-    plain(&["repeat"], "repeat(VARCHAR, count)", &[overload!(&[V, Type::BigInt], V, repeat)]),
-    plain(&["reverse"], "reverse(VARCHAR)", &[overload!(&[V], V, |a| Ok(Value::text(text(a, 0).chars().rev().collect::<String>())))]),
-    plain(&["ascii", "unicode", "ord"], "ascii(VARCHAR)", &[overload!(&[V], Type::Integer, first_code)]),
+    typed(&["repeat"], "repeat(VARCHAR, BLOB or list, count)", |args, span| match args.first().map(|arg| &arg.ty) {
+        Some(Type::List(_)) => repeat_list(args, span),
+        _ => bind(&REPEAT, "repeat", args, span),
+    }),
+    plain(&["ascii"], "ascii(VARCHAR)", &[overload!(&[V], Type::Integer, |a| Ok(first_code(a, 0)))]),
+    plain(&["unicode", "ord"], "unicode(VARCHAR)", &[overload!(&[V], Type::Integer, |a| Ok(first_code(a, -1)))]),
     plain(&["chr"], "chr(INTEGER)", &[overload!(&[Type::Integer], V, chr)]),
-    plain(&["like_escape"], "like_escape(VARCHAR, pattern, escape)", &[overload!(&[V, V, V], B, |a| like(a, false))]),
-    plain(&["ilike_escape"], "ilike_escape(VARCHAR, pattern, escape)", &[overload!(&[V, V, V], B, |a| like(a, true))]),
-    plain(
-        &["octet_length"],
-        "octet_length(BLOB)",
-        &[overload!(&[Type::Blob], Type::BigInt, |a| Ok(if let Some(Value::Blob(b)) = a.first() {
-            Value::Int(b.len() as i128)
-        } else {
-            Value::Null
-        }))],
-    ),
+    plain(&["translate"], "translate(VARCHAR, characters, by)", &[overload!(&[V, V, V], V, translate)]),
 ];
 
 /// `contains` and `length` on text; the names belong to lists and maps, too.
@@ -88,31 +99,71 @@ pub const LENGTH: Function =
     plain(&["length"], "length(VARCHAR)", &[overload!(&[V], Type::BigInt, |a| Ok(Value::Int(text(a, 0).chars().count() as i128)))]);
 
 /// Results are bounded, so that no expression can ask for all memory.
-const BYTES_MAX: usize = 1 << 26;
+pub const BYTES_MAX: usize = 1 << 26;
+/// Lists may have this many elements.
+pub const ELEMENTS_MAX: usize = 1 << 24;
 
-fn text(args: &[Value], i: usize) -> &str {
+pub fn text(args: &[Value], i: usize) -> &str {
     args.get(i).and_then(Value::as_text).unwrap_or_default()
 }
 
-fn int(args: &[Value], i: usize) -> i128 {
+pub fn int(args: &[Value], i: usize) -> i128 {
     args.get(i).and_then(Value::as_int).unwrap_or_default()
 }
 
-fn fail(message: &str) -> Outcome {
+pub fn fail<T>(message: &str) -> Result<T, EvalError> {
     Err(EvalError(message.into()))
+}
+
+pub fn too_long<T>(function: &str) -> Result<T, EvalError> {
+    Err(EvalError(format!("{function}: the result would be too long")))
+}
+
+/// Checks the length of what these lengths add up to.
+fn within(lengths: impl Iterator<Item = usize>, function: &str) -> Result<(), EvalError> {
+    if lengths.fold(0, usize::saturating_add) > BYTES_MAX { too_long(function) } else { Ok(()) }
 }
 
 /// Upper case letter by letter: a letter whose upper case is several letters stays one, as in DuckDB.
 fn upper(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let mut upper = c.to_uppercase();
         match (upper.next(), upper.next()) {
             (Some(only), None) => out.push(only),
-            _ => out.push(if c == 'ß' { 'ẞ' } else { c }),
+            _ => out.push(single_upper(c)),
         }
     }
     out
+}
+
+/// The one letter that Unicode gives as the upper case of a letter whose whole upper case is several.
+fn single_upper(c: char) -> char {
+    let code = c as u32;
+    let upper = match code {
+        0xdf => 0x1e9e,
+        0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7 => code + 8,
+        0x1fb3 | 0x1fc3 | 0x1ff3 => code + 9,
+        _ => code,
+    };
+    char::from_u32(upper).unwrap_or(c)
+}
+
+/// Lower case letter by letter: no letter becomes several, and none depends on its place in the word, as in DuckDB.
+pub fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
+}
+
+/// DuckDB refuses offsets and lengths beyond 32 bits.
+pub fn in_substring_range(offset: i128, length: i128) -> Result<(), EvalError> {
+    let range = -(1i128 << 32)..1 << 32;
+    if range.contains(&offset) && range.contains(&length) { Ok(()) } else { fail("substring: offset and length must fit 32 bits") }
 }
 
 /// Characters from `offset` (from 1, negative from the end); a negative length goes to the left.
@@ -123,19 +174,29 @@ pub fn substring(text: &str, offset: i128, length: Option<i128>) -> Value {
     let from = if offset < 0 { size + offset } else { offset - 1 };
     let (start, end) = if length > 0 { (from, from + length) } else { (from + length, from) };
     let (start, end) = (start.clamp(0, size), end.clamp(0, size));
-    Value::text(text.chars().skip(start as usize).take((end - start).max(0) as usize).collect::<String>())
+    Value::text(characters(text, start as usize, (end - start).max(0) as usize))
+}
+
+/// `count` characters, the first `skip` passed over.
+fn characters(text: &str, skip: usize, count: usize) -> &str {
+    if text.is_ascii() {
+        return text.get(skip..skip.saturating_add(count).min(text.len())).unwrap_or_default();
+    }
+    let place = |rest: &str, nth: usize| rest.char_indices().nth(nth).map_or(rest.len(), |(at, _)| at);
+    let rest = &text[place(text, skip)..];
+    &rest[..place(rest, count)]
 }
 
 fn left(text: &str, count: i128) -> Value {
     let size = text.chars().count() as i128;
     let take = if count < 0 { (size + count).max(0) } else { count.min(size) };
-    Value::text(text.chars().take(take as usize).collect::<String>())
+    Value::text(characters(text, 0, take as usize))
 }
 
 fn right(text: &str, count: i128) -> Value {
     let size = text.chars().count() as i128;
     let take = if count < 0 { (size + count).max(0) } else { count.min(size) };
-    Value::text(text.chars().skip((size - take) as usize).collect::<String>())
+    Value::text(characters(text, (size - take) as usize, take as usize))
 }
 
 fn trim(args: &[Value], start: bool, end: bool) -> Value {
@@ -165,26 +226,57 @@ fn replace(args: &[Value]) -> Outcome {
     Ok(Value::text(of.replace(part, by)))
 }
 
-fn parts<'a>(of: &'a str, separator: &str) -> Vec<&'a str> {
+fn parts<'a>(of: &'a str, separator: &str) -> Result<Vec<&'a str>, EvalError> {
     if separator.is_empty() {
-        return of.char_indices().map(|(i, c)| &of[i..i + c.len_utf8()]).collect();
+        return split_by(of, |_| Some((0, 0)));
     }
-    of.split(separator).collect()
+    let parts: Vec<&str> = of.split(separator).take(ELEMENTS_MAX + 1).collect();
+    if parts.len() > ELEMENTS_MAX { too_long("split") } else { Ok(parts) }
+}
+
+/// Splits where `find` finds something in the rest (its place and length); an empty match parts off one character.
+pub fn split_by(of: &str, find: impl Fn(&str) -> Option<(usize, usize)>) -> Result<Vec<&str>, EvalError> {
+    let mut out = Vec::new();
+    let mut rest = of;
+    while let Some(first) = rest.chars().next() {
+        let Some((mut at, length)) = find(rest) else { break };
+        if length == 0 && at == 0 {
+            at = first.len_utf8();
+            if at == rest.len() {
+                break;
+            }
+        }
+        let (Some(part), Some(behind)) = (rest.get(..at), rest.get(at + length..)) else { break };
+        out.push(part);
+        if out.len() >= ELEMENTS_MAX {
+            return too_long("split");
+        }
+        rest = behind;
+    }
+    out.push(rest);
+    Ok(out)
 }
 
 fn split(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
-    let args = args.into_iter().map(|arg| crate::sql::bind::implicit(arg, &V, "the argument")).collect::<Result<Vec<_>, _>>()?;
+    let args = args.into_iter().map(|arg| implicit(arg, &V, "the argument")).collect::<Result<Vec<_>, _>>()?;
     Ok(lenient(args, Type::List(Box::new(V)), span, |args| {
         let Some(Value::Text(of)) = args.first() else { return Ok(Value::Null) };
         let Some(Value::Text(separator)) = args.get(1) else { return Ok(Value::List(Arc::new(vec![Value::Text(of.clone())]))) };
-        Ok(Value::List(Arc::new(parts(of, separator).into_iter().map(Value::text).collect())))
+        Ok(Value::List(Arc::new(parts(of, separator)?.into_iter().map(Value::text).collect())))
     }))
 }
 
 fn split_part(args: &[Value]) -> Outcome {
+    if args.iter().any(Value::is_null) {
+        return Ok(Value::Null);
+    }
     let (of, separator, index) = (text(args, 0), text(args, 1), int(args, 2));
-    let parts = parts(of, separator);
+    if index > 0 && !separator.is_empty() {
+        let part = usize::try_from(index - 1).ok().and_then(|i| of.split(separator).nth(i));
+        return Ok(Value::text(part.unwrap_or_default()));
+    }
+    let parts = parts(of, separator)?;
     let at = if index < 0 { parts.len() as i128 + index } else { index - 1 };
     Ok(Value::text(usize::try_from(at).ok().and_then(|at| parts.get(at)).copied().unwrap_or_default()))
 }
@@ -196,52 +288,51 @@ fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         return super::call_bound("list_concat", args, span);
     }
     let args = args.into_iter().map(|arg| arg.cast(&V)).collect();
-    Ok(lenient(args, V, span, |args| Ok(Value::text(args.iter().filter_map(Value::as_text).collect::<String>()))))
+    Ok(lenient(args, V, span, |args| {
+        within(args.iter().filter_map(Value::as_text).map(str::len), "concat")?;
+        Ok(Value::text(args.iter().filter_map(Value::as_text).collect::<String>()))
+    }))
 }
 
-fn concat_ws(args: Vec<Typed>, span: &Range<usize>) -> Bound {
-    want_args(&args, 1..=usize::MAX, span)?;
+fn concat_ws(mut args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=usize::MAX, span)?;
+    if let Some(separator) = args.first_mut() {
+        *separator = implicit(separator.clone(), &V, "the separator")?;
+    }
     let args = args.into_iter().map(|arg| arg.cast(&V)).collect();
     Ok(lenient(args, V, span, |args| {
         let Some((Value::Text(separator), rest)) = args.split_first() else { return Ok(Value::Null) };
         let parts: Vec<&str> = rest.iter().filter_map(Value::as_text).collect();
+        within(parts.iter().map(|part| part.len() + separator.len()), "concat_ws")?;
         Ok(Value::text(parts.join(separator)))
     }))
 }
 
 /// `||`: lists with lists, blobs with blobs, everything else by its text; NULL gives NULL.
 pub fn concat_operator(left: Typed, right: Typed, span: Range<usize>) -> Bound {
-    let null_literal = |side: &Typed| matches!(side.node, Node::Const(Value::Null)) && !matches!(side.ty, Type::List(_));
-    if null_literal(&left) && null_literal(&right)
-        || (null_literal(&left) || null_literal(&right)) && !matches!((&left.ty, &right.ty), (Type::List(_), _) | (_, Type::List(_)))
-    {
+    if [&left, &right].iter().any(|side| side.ty == Type::Null || matches!(side.node, Node::Const(Value::Null))) {
         return Ok(null(Type::Null, &span));
     }
     match (&left.ty, &right.ty) {
-        (Type::Null, _) | (_, Type::Null) if !matches!((&left.ty, &right.ty), (Type::List(_), _) | (_, Type::List(_))) => {
-            Ok(null(Type::Null, &span))
-        }
-        (Type::List(_), Type::List(_) | Type::Null) | (Type::Null, Type::List(_)) => {
-            super::call_bound("list_concat", vec![left, right], &span)
-        }
+        (Type::List(_), Type::List(_)) => super::list::concat_operator(vec![left, right], &span),
         (Type::List(_), _) | (_, Type::List(_)) => Err(error_with_help(
             format!("`||` does not go with {} and {}", left.shown(), right.shown()),
             "append one element with `list_append(list, element)`",
             &span,
         )),
-        (Type::Blob, Type::Blob) => Ok(super::strict(vec![left, right], Type::Blob, &span, |args| match (args.first(), args.get(1)) {
-            (Some(Value::Blob(a)), Some(Value::Blob(b))) => Ok(Value::Blob(Arc::new([a.as_slice(), b.as_slice()].concat()))),
-            _ => Ok(Value::Null),
+        (Type::Blob, Type::Blob) => Ok(strict(vec![left, right], Type::Blob, &span, |args| {
+            let (left, right) = (bytes(args, 0), bytes(args, 1));
+            within([left.len(), right.len()].into_iter(), "||")?;
+            Ok(blob([left, right].concat()))
         })),
-        (Type::Blob, _) | (_, Type::Blob) => {
-            Err(error_with_help(format!("`||` does not go with {} and {}", left.shown(), right.shown()), "cast one side", &span))
-        }
         _ => {
             let args = vec![left.cast(&V), right.cast(&V)];
-            Ok(super::strict(args, V, &span, |args| {
-                let mut out = compact_str::CompactString::with_capacity(text(args, 0).len() + text(args, 1).len());
-                out.push_str(text(args, 0));
-                out.push_str(text(args, 1));
+            Ok(strict(args, V, &span, |args| {
+                let (left, right) = (text(args, 0), text(args, 1));
+                within([left.len(), right.len()].into_iter(), "||")?;
+                let mut out = compact_str::CompactString::with_capacity(left.len() + right.len());
+                out.push_str(left);
+                out.push_str(right);
                 Ok(Value::Text(out))
             }))
         }
@@ -269,87 +360,72 @@ fn pad(args: &[Value], on_the_left: bool) -> Outcome {
     Ok(Value::text(if on_the_left { format!("{fill}{of}") } else { format!("{of}{fill}") }))
 }
 
-fn repeat(args: &[Value]) -> Outcome {
-    let (of, count) = (text(args, 0), int(args, 1).max(0));
-    if (of.len() as i128).saturating_mul(count) > BYTES_MAX as i128 {
-        return fail("repeat: the result would be too long");
+const REPEAT: Function = plain(
+    &["repeat"],
+    "repeat(VARCHAR, BLOB or list, count)",
+    &[
+        overload!(&[V, Type::BigInt], V, |a| {
+            let of = text(a, 0);
+            Ok(Value::text(of.repeat(times("repeat", of.len(), int(a, 1), BYTES_MAX)?)))
+        }),
+        overload!(&[Type::Blob, Type::BigInt], Type::Blob, |a| {
+            let of = bytes(a, 0);
+            Ok(blob(of.repeat(times("repeat", of.len(), int(a, 1), BYTES_MAX)?)))
+        }),
+    ],
+);
+
+/// How often something of this size can be repeated: as asked for, unless the result would be too long.
+fn times(function: &str, size: usize, count: i128, most: usize) -> Result<usize, EvalError> {
+    if size == 0 || count <= 0 {
+        return Ok(0);
     }
-    Ok(Value::text(if of.is_empty() { String::new() } else { of.repeat(count as usize) }))
+    match usize::try_from(count) {
+        Ok(count) if size.saturating_mul(count) <= most => Ok(count),
+        _ => too_long(function),
+    }
 }
 
-fn first_code(args: &[Value]) -> Outcome {
-    Ok(Value::Int(text(args, 0).chars().next().map_or(0, |c| c as u32 as i128)))
+fn repeat_list(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let (list, count) = (super::take(&mut args, span)?, super::take(&mut args, span)?);
+    let ty = list.ty.clone();
+    let count = implicit(count, &Type::BigInt, "the count")?;
+    // DuckDB has no type for what a NULL literal makes NULL.
+    if [&list, &count].iter().any(|arg| matches!(arg.node, Node::Const(Value::Null))) {
+        return Ok(null(Type::Null, span));
+    }
+    Ok(strict(vec![list, count], ty, span, |args| {
+        let Some(Value::List(items)) = args.first() else { return Ok(Value::Null) };
+        let times = times("repeat", items.len(), int(args, 1), ELEMENTS_MAX)?;
+        Ok(Value::List(Arc::new(std::iter::repeat_n(items.iter(), times).flatten().cloned().collect())))
+    }))
+}
+
+fn first_code(args: &[Value], of_nothing: i128) -> Value {
+    Value::Int(text(args, 0).chars().next().map_or(of_nothing, |c| c as u32 as i128))
+}
+
+/// Each of the characters becomes the one at the same place in `by`, or nothing where that is shorter.
+fn translate(args: &[Value]) -> Outcome {
+    let (of, from, by) = (text(args, 0), text(args, 1), text(args, 2));
+    if of.len().saturating_mul(4) > BYTES_MAX {
+        return too_long("translate");
+    }
+    let mut map = hashbrown::HashMap::new();
+    let mut replacements = by.chars();
+    for c in from.chars() {
+        // Of a character that is named twice the first place counts.
+        let replacement = replacements.next();
+        map.entry(c).or_insert(replacement);
+    }
+    Ok(Value::text(of.chars().filter_map(|c| map.get(&c).copied().unwrap_or(Some(c))).collect::<String>()))
 }
 
 fn chr(args: &[Value]) -> Outcome {
     match u32::try_from(int(args, 0)).ok().and_then(char::from_u32) {
         Some(c) => Ok(Value::text(c.encode_utf8(&mut [0; 4]))),
         None => fail("chr: this is no character's code"),
-    }
-}
-
-fn like(args: &[Value], fold_case: bool) -> Outcome {
-    let (of, pattern, escape) = (text(args, 0), text(args, 1), text(args, 2));
-    let mut escapes = escape.chars();
-    let (escape, more) = (escapes.next(), escapes.next());
-    if more.is_some() {
-        return fail("LIKE: the escape is one character");
-    }
-    if fold_case {
-        return matches(&of.to_lowercase(), &pattern.to_lowercase(), escape);
-    }
-    matches(of, pattern, escape)
-}
-
-/// Greedy with one point to return to, the last `%`: at most length times length steps.
-fn matches(of: &str, pattern: &str, escape: Option<char>) -> Outcome {
-    enum Part {
-        Any,
-        One,
-        Char(char),
-    }
-    /// The pattern's next part and what is left behind it; None at its end.
-    fn next(pattern: &str, escape: Option<char>) -> Result<Option<(Part, &str)>, EvalError> {
-        let mut chars = pattern.chars();
-        let part = match chars.next() {
-            None => return Ok(None),
-            Some(c) if Some(c) == escape => match chars.next() {
-                Some(c) => Part::Char(c),
-                None => return Err(EvalError("LIKE: the pattern ends with the escape character".into())),
-            },
-            Some('%') => Part::Any,
-            Some('_') => Part::One,
-            Some(c) => Part::Char(c),
-        };
-        Ok(Some((part, chars.as_str())))
-    }
-    let (mut of, mut pattern) = (of, pattern);
-    let mut retry: Option<(&str, &str)> = None;
-    loop {
-        let here = of.chars().next();
-        let matched = match next(pattern, escape)? {
-            Some((Part::Any, rest)) => {
-                pattern = rest;
-                retry = Some((of, rest));
-                continue;
-            }
-            Some((Part::One, rest)) if here.is_some() => Some(rest),
-            Some((Part::Char(c), rest)) if here == Some(c) => Some(rest),
-            None if here.is_none() => return Ok(Value::Bool(true)),
-            _ => None,
-        };
-        let step = |of: &str| of.chars().next().map_or(0, char::len_utf8);
-        match (matched, retry) {
-            (Some(rest), _) => {
-                of = &of[step(of)..];
-                pattern = rest;
-            }
-            (None, Some((from, rest))) if !from.is_empty() => {
-                of = &from[step(from)..];
-                pattern = rest;
-                retry = Some((of, rest));
-            }
-            _ => return Ok(Value::Bool(false)),
-        }
     }
 }

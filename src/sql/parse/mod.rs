@@ -240,7 +240,7 @@ impl Parser {
         }
         for sign in ["~", "@"] {
             if self.take_sign(sign) {
-                let of = self.binary(power::OPERATOR)?;
+                let of = self.binary(power::OPERATOR + 1)?;
                 return self.unary_node(from, of, |of| Kind::Unary(if sign == "~" { "~" } else { "@" }, of));
             }
         }
@@ -254,8 +254,8 @@ impl Parser {
             Token::Sign(sign) => match *sign {
                 "->" => (power::ARROW, false),
                 "=" | "==" | "<" | ">" | "<=" | ">=" | "<>" | "!=" => (power::COMPARE, true),
-                "||" | "->>" | "^@" | "~~" | "!~~" | "~~*" | "!~~*" | "~" | "!~" | "~*" | "!~*" | "<<" | ">>" | "&" | "|" | "&&" | "@>"
-                | "<@" | "!" => (power::OPERATOR, false),
+                "||" | "->>" | "^@" | "~~" | "~~~" | "!~~" | "~~*" | "!~~*" | "~" | "!~" | "~*" | "!~*" | "<<" | ">>" | "&" | "|"
+                | "&&" | "@>" | "<@" | "!" => (power::OPERATOR, false),
                 "+" | "-" => (power::ADD, false),
                 "*" | "/" | "//" | "%" => (power::MULTIPLY, false),
                 "^" | "**" => (power::POWER, false),
@@ -399,27 +399,38 @@ impl Parser {
                 };
                 self.node(kind, from, depth)
             }
-            other => Err(CompileError {
-                message: format!("{} is not part of the expression language", other.to_uppercase()),
-                help: Some("use LIKE or regexp_matches".into()),
-                span,
-            }),
+            "glob" => {
+                let pattern = self.binary(power::OPERATOR)?;
+                self.binary_node(left, pattern, |l, r| Kind::Binary("~~~", l, r))
+            }
+            "similar" => {
+                self.want_word("to")?;
+                let pattern = self.binary(power::OPERATOR)?;
+                self.binary_node(left, pattern, |l, r| Kind::Binary(if not { "!~" } else { "~" }, l, r))
+            }
+            other => Err(error(format!("{} cannot stand here", other.to_uppercase()), span)),
         }
     }
 
-    /// `x.field`, `x[i]`, `x[a:b]`, `x::type`, as often as they follow.
+    /// `x.field`, `x.f(…)`, `x[i]`, `x[a:b]`, `x::type`, as often as they follow.
     fn postfix(&mut self, mut of: Ast) -> Parsed<Ast> {
+        // In DuckDB's grammar a point can follow neither a bare literal nor a cast.
+        let mut closed = matches!(of.kind, Kind::Text(_) | Kind::Number(_)) && of.depth == 1;
         loop {
             let from = of.span.start;
             if self.take_sign("::") {
                 let to = self.data_type()?;
                 of = self.unary_node(from, of, |of| Kind::Cast { of, to, or_null: false })?;
-            } else if self.take_sign(".") {
+                closed = true;
+            } else if !closed && self.take_sign(".") {
+                let name_from = self.span().start;
                 let name = self.name("a field's name")?.name;
-                if self.sign("(") {
-                    return Err(error("functions are written `f(x)`, not `x.f()`", self.span()));
-                }
-                of = self.unary_node(from, of, |of| Kind::Field(of, name))?;
+                of = if self.sign("(") {
+                    let name_span = name_from..self.last_end();
+                    self.call(name, name_span, Some(of))?
+                } else {
+                    self.unary_node(from, of, |of| Kind::Field(of, name))?
+                };
             } else if self.take_sign("[") {
                 of = self.subscript(of)?;
             } else {
@@ -436,20 +447,20 @@ impl Parser {
             let index = low.ok_or_else(|| error("an index is missing", self.span()))?;
             return self.binary_node(of, index, Kind::Index);
         }
-        let high = if self.sign("]") || self.sign(":") {
+        // `-` stands for a bound left out, where a step follows.
+        let high = if self.sign("]") {
             None
-        } else if self.sign("-") && matches!(self.peek_at(1), Token::Sign(":" | "]")) {
+        } else if self.sign("-") && matches!(self.peek_at(1), Token::Sign(":")) {
             self.advance();
             None
         } else {
             Some(self.expression()?)
         };
-        if self.sign(":") {
-            return Err(error("slices with a step are not part of the expression language", self.span()));
-        }
+        let step = if self.take_sign(":") { Some(self.expression()?) } else { None };
         self.want_sign("]")?;
-        let depth = of.depth.max(low.as_ref().map_or(0, |a| a.depth)).max(high.as_ref().map_or(0, |a| a.depth)) + 1;
-        self.node(Kind::Slice { of: Box::new(of), from: low.map(Box::new), to: high.map(Box::new) }, from, depth)
+        let depth = [&low, &high, &step].into_iter().flatten().map(|a| a.depth).max().unwrap_or(0).max(of.depth) + 1;
+        let [low, high, step] = [low, high, step].map(|bound| bound.map(Box::new));
+        self.node(Kind::Slice { of: Box::new(of), from: low, to: high, step }, from, depth)
     }
 
     fn refuse_query(&self) -> Parsed<()> {

@@ -22,11 +22,7 @@ impl Parser {
                 self.refuse_query()?;
                 let inner = self.expression()?;
                 if self.sign(",") {
-                    return Err(CompileError {
-                        message: "rows are not part of the expression language".into(),
-                        help: Some("write a struct: `{'a': 1, 'b': 2}`".into()),
-                        span: self.span(),
-                    });
+                    return self.row(inner, from);
                 }
                 self.want_sign(")")?;
                 // Parentheses count as nesting, and keep `(x).y` and `-(1)` apart from `x.y` and `-1`.
@@ -35,7 +31,19 @@ impl Parser {
             }
             Token::Sign("[") => {
                 self.advance();
-                let items = self.comma_list("]")?;
+                let mut items = Vec::new();
+                if !self.take_sign("]") {
+                    let first = self.expression()?;
+                    if self.take_word("for") {
+                        return self.comprehension(first, from);
+                    }
+                    items.push(first);
+                    if self.take_sign(",") {
+                        items.extend(self.comma_list("]")?);
+                    } else {
+                        self.want_sign("]")?;
+                    }
+                }
                 let depth = items.iter().map(|a| a.depth).max().unwrap_or(0) + 1;
                 self.node(Kind::List(items), from, depth)
             }
@@ -46,6 +54,47 @@ impl Parser {
         }
     }
 
+    /// `[x + 1 for x in xs if x > 0]`, read up to FOR. As in DuckDB, the element is made before the condition is looked at.
+    fn comprehension(&mut self, first: Ast, from: usize) -> Parsed<Ast> {
+        let mut params = vec![self.name("the variable of an element")?.name];
+        if self.take_sign(",") {
+            params.push(self.name("the variable of an index")?.name);
+        }
+        self.want_word("in")?;
+        let list = self.expression()?;
+        let condition = if self.take_word("if") { Some(self.expression()?) } else { None };
+        self.want_sign("]")?;
+        let span = from..self.last_end();
+        let node = |kind: Kind, depth: usize| Ast { kind, span: span.clone(), depth };
+        let over = |parser: &Self, name: &str, list: Ast, params: Vec<String>, body: Ast| {
+            let depth = body.depth + 1;
+            let lambda = node(Kind::Lambda { params, body: Box::new(body) }, depth);
+            parser.simple_call(name, span.clone(), vec![list, lambda])
+        };
+        let Some(condition) = condition else {
+            return over(self, "list_transform", list, params, first);
+        };
+        let depth = first.depth.max(condition.depth) + 1;
+        let both = node(Kind::Struct(vec![("keep".into(), condition), ("element".into(), first)]), depth);
+        let part = |name: &str| {
+            let names = ["pair", name].map(|name| Ident { name: name.into(), quoted: false });
+            node(Kind::Name(names.to_vec()), 1)
+        };
+        let pairs = over(self, "list_transform", list, params, both)?;
+        let kept = over(self, "list_filter", pairs, vec!["pair".into()], part("keep"))?;
+        over(self, "list_transform", kept, vec!["pair".into()], part("element"))
+    }
+
+    /// `(a, b)`, the first value being read.
+    fn row(&mut self, first: Ast, from: usize) -> Parsed<Ast> {
+        let mut items = vec![first];
+        while self.take_sign(",") {
+            items.push(self.expression()?);
+        }
+        self.want_sign(")")?;
+        self.simple_call("row", from..self.last_end(), items)
+    }
+
     fn struct_literal(&mut self) -> Parsed<Ast> {
         let from = self.span().start;
         self.advance();
@@ -53,6 +102,7 @@ impl Parser {
         let mut depth = 0;
         while !self.take_sign("}") {
             let name = match self.peek().clone() {
+                Token::Text(name) if name.is_empty() => return Err(error("a field's name cannot be empty", self.span())),
                 Token::Text(name) => {
                     self.advance();
                     name
@@ -136,27 +186,31 @@ impl Parser {
         self.dotted()
     }
 
-    /// `a.b.c`, or a call `f(…)`.
+    /// `a.b.c`, or a call `f(…)`; of `a.b.f(…)`, `a.b` is the first argument.
     fn dotted(&mut self) -> Parsed<Ast> {
         let from = self.span().start;
-        let mut path = vec![self.name("a name")?];
+        let mut last = (from, self.name("a name")?);
+        let mut path = Vec::new();
+        let mut path_end = from;
         while self.sign(".") && matches!(self.peek_at(1), Token::Word(_) | Token::Quoted(_)) {
+            path_end = self.last_end();
             self.advance();
-            path.push(self.name("a name")?);
+            let next = (self.span().start, self.name("a name")?);
+            path.push(std::mem::replace(&mut last, next).1);
         }
+        let (last_from, last) = last;
         if !self.sign("(") {
+            path.push(last);
             return self.node(Kind::Name(path), from, 1);
         }
-        if path.len() > 1 {
-            return Err(error("functions are written `f(x)`, not `x.f()`", from..self.last_end()));
-        }
-        let name = path.swap_remove(0).name;
-        let name_span = from..self.last_end();
-        self.call(name, name_span)
+        let name_span = last_from..self.last_end();
+        let receiver = (!path.is_empty()).then_some(Ast { kind: Kind::Name(path), span: from..path_end, depth: 1 });
+        self.call(last.name, name_span, receiver)
     }
 
-    fn call(&mut self, name: String, name_span: Range<usize>) -> Parsed<Ast> {
-        let from = name_span.start;
+    /// The call of a function whose name is read; of `x.f(…)`, `x` is the first argument.
+    pub(super) fn call(&mut self, name: String, name_span: Range<usize>, receiver: Option<Ast>) -> Parsed<Ast> {
+        let from = receiver.as_ref().map_or(name_span.start, |of| of.span.start);
         self.want_sign("(")?;
         self.refuse_query()?;
         let mut aggregate_syntax = false;
@@ -167,8 +221,8 @@ impl Parser {
         if self.take_word("distinct") {
             aggregate_syntax = true;
         }
-        let mut args = Vec::new();
-        let mut depth = 0;
+        let mut depth = receiver.as_ref().map_or(0, |of| of.depth);
+        let mut args: Vec<(Option<String>, Ast)> = receiver.into_iter().map(|of| (None, of)).collect();
         while !self.take_sign(")") {
             let named = match (self.peek(), self.peek_at(1)) {
                 (Token::Word(name) | Token::Quoted(name), Token::Sign(":=" | "=>")) => Some(name.clone()),
@@ -248,6 +302,13 @@ impl Parser {
     fn interval(&mut self) -> Parsed<Option<Ast>> {
         let from = self.span().start;
         let amount = match self.peek_at(1).clone() {
+            Token::Number(number) if !number.bytes().all(|b| b.is_ascii_digit()) => {
+                return Err(CompileError {
+                    message: "INTERVAL wants a whole number here".into(),
+                    help: Some(format!("write `INTERVAL '{number}' …` or `INTERVAL ({number}) …`")),
+                    span: self.span(),
+                });
+            }
             Token::Number(number) => {
                 self.advance();
                 self.advance();
@@ -374,7 +435,7 @@ impl Parser {
         while !self.sign(")") {
             if self.take_word("from") || (low.is_none() && self.take_sign(",")) {
                 low = Some(self.expression()?);
-            } else if self.take_word("for") || self.take_sign(",") {
+            } else if length.is_none() && (self.take_word("for") || self.take_sign(",")) {
                 length = Some(self.expression()?);
             } else {
                 break;
