@@ -316,10 +316,9 @@ impl Vector {
             (Data::F64(out), Numbers::Doubles(v)) => *out = v.into_owned(),
             _ => return None,
         }
-        // NULL is NULL, whatever the numbers beside it would have given
+        // A row that failed counts as failed also where it is NULL: the expression says which it is.
         let mut any = false;
-        for (failed, null) in failed.iter_mut().zip(&mut nulls) {
-            *failed &= !*null;
+        for (failed, null) in failed.iter().zip(&mut nulls) {
             *null |= *failed;
             any |= *failed;
         }
