@@ -85,7 +85,7 @@ pub static ROOT: TableKeys = TableKeys {
         key(
             "event",
             Shape::Map(&Shape::Map(&Shape::Column)),
-            "Payload contracts by event type: each field and its type, `INTEGER NOT NULL` or `VARCHAR DEFAULT 'EUR'`. A type with `*` (`order.*`) adds its fields to every type that matches.",
+            "Payload contracts by event type: each field and its type, `INTEGER NOT NULL` or `VARCHAR DEFAULT 'EUR'`. A type with `*` (`order.*`) adds its fields to every type that matches. `BIGINT KEY` marks the primary key of a table that `replica_of` copies.",
         ),
         key("upcast", Shape::Tables(&UPCAST), "Rules that turn events of an old schema into today's, in the file's order."),
         key(
@@ -213,7 +213,11 @@ pub static AGGREGATE: TableKeys = TableKeys {
         key("stream", Shape::Text, "Which streams it folds: `order-{order_id}`. Each placeholder is a key column (VARCHAR)."),
         key("key", Shape::Map(&Shape::Expression), "Key columns and the expressions over the event that give them."),
         key("order_by", Shape::Expression, "The order of events of several sources."),
-        key("replica_of", Shape::Text, "The table of a change log that this is an up-to-date copy of."),
+        key(
+            "replica_of",
+            Shape::Text,
+            "The table of a change log that this is an up-to-date copy of; its columns are the fields of the contract `<table>.*`, its rules follow.",
+        ),
         key("state", Shape::Map(&Shape::Column), "State columns: their types and defaults, `DECIMAL(18,2) DEFAULT 0`."),
         key("rows", Shape::Map(&Shape::Map(&Shape::Column)), "Append-only tables that the fold gives rows to with `emit`."),
         key("before", Shape::Tables(&RULE), "Rules before those of each handled event."),
@@ -232,9 +236,13 @@ pub static RULE: TableKeys = TableKeys {
     description: "What an event does to the row with its key.",
     keys: &[
         key("when", Shape::Expression, "Skip the rule unless this is true."),
-        key("each", Shape::Expression, "A list; the rule runs once per element, in list order, seen as `each`."),
-        key("key", Shape::Map(&Shape::Expression), "Finds the row by another key than the aggregate's: all key columns."),
-        key("all", Shape::Bool, "The rule applies to every row of the aggregate."),
+        key("each", Shape::Expression, "A list of the event or of the row; the rule runs once per element, in list order, seen as `each`."),
+        key(
+            "key",
+            Shape::Map(&Shape::Expression),
+            "Finds the row by another key than the aggregate's: all key columns. Rules of `before` and `after` find no rows.",
+        ),
+        key("all", Shape::Bool, "The rule applies to every row that the aggregate has at its turn."),
         key("take", Shape::Texts, "State columns that take the payload field of the same name."),
         key("set", Shape::Map(&Shape::Expression), "State columns and their new values; each sees the row as it was before the rule."),
         key("emit", Shape::Map(&Shape::Map(&Shape::Expression)), "Rows tables and the row that is appended to each."),
