@@ -9,8 +9,8 @@ use super::event::EventView;
 use super::table::Table;
 use crate::project::{EventField, Rule, Set, Var};
 use crate::sql::algebra::{Change, Operand};
-use crate::sql::scalar::Cell;
-use crate::sql::{Column, Value};
+use crate::sql::scalar::{CURRENT, Cell, Cells};
+use crate::sql::{Column, MapKey, Slot, Value};
 
 /// A new value of a column, found but not yet written.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub enum Found {
     Whole(i128),
     Double(f64),
     Bool(bool),
+    /// A map's entry: its value, and its place in the map if it is there already.
+    Entry(Cell, Option<usize>),
     /// The operand itself.
     Operand,
     /// The column stays as it is.
@@ -36,7 +38,7 @@ enum Place<'a> {
 
 impl<'a> Place<'a> {
     /// `None`: the operand failed to be computed for this event.
-    #[inline]
+    #[inline(always)]
     fn of(operand: &'a Operand, view: &'a EventView) -> Option<Place<'a>> {
         Some(match operand {
             Operand::Computed(i) => {
@@ -64,7 +66,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn whole(&self) -> Option<i128> {
         match self {
             Place::Column(column, row) => column.whole(*row),
@@ -73,6 +75,20 @@ impl<'a> Place<'a> {
             Place::Value(Value::Date(d)) => Some(*d as i128),
             Place::Value(Value::Time(t) | Value::Timestamp(t)) => Some(*t as i128),
             Place::Text(_) | Place::Value(_) => None,
+        }
+    }
+
+    /// As a map's key; `None`: NULL.
+    #[inline]
+    fn key(&self) -> Option<MapKey<'_>> {
+        match self {
+            Place::Text(text) => Some(MapKey::Text(text)),
+            Place::Column(column, row) => match column.text(*row) {
+                Some(text) => Some(MapKey::Text(text)),
+                None => column.whole(*row).map(MapKey::Whole),
+            },
+            Place::Value(Value::Text(text)) => Some(MapKey::Text(text)),
+            place => place.whole().map(MapKey::Whole),
         }
     }
 
@@ -86,8 +102,29 @@ impl<'a> Place<'a> {
     }
 }
 
+/// A row's cells, and the value that a map has under the key that is put.
+struct EntryCells<'a> {
+    row: RowCells<'a>,
+    current: Cell,
+}
+
+impl Cells for EntryCells<'_> {
+    #[inline]
+    fn cell(&self, slot: Slot) -> Cell {
+        if slot == CURRENT { self.current } else { self.row.cell(slot) }
+    }
+
+    fn text(&self, slot: Slot) -> Option<&str> {
+        self.row.text(slot)
+    }
+
+    fn is_null(&self, slot: Slot) -> bool {
+        if slot == CURRENT { self.current == Cell::Null } else { self.row.is_null(slot) }
+    }
+}
+
 /// What an update makes of the row's column; `None`: it has to be evaluated.
-#[inline]
+#[inline(always)]
 fn find(set: &Set, change: &Change, table: &Table, row: usize, view: &EventView) -> Option<Found> {
     let column = &table.state[set.column];
     Some(match change {
@@ -121,6 +158,20 @@ fn find(set: &Set, change: &Change, table: &Table, row: usize, view: &EventView)
             Cell::Bool(b) => Found::Bool(b),
             Cell::Failed => return None,
         },
+        Change::MapPut { key, value, .. } => {
+            let Some(Value::Map(entries)) = column.peek(row) else {
+                // a NULL map stays NULL, whatever is put into it
+                return None;
+            };
+            let place = Place::of(key, view)?;
+            let found = entries.get_full(&place.key()?);
+            let current = found.map_or(Cell::Null, |(_, _, value)| Cell::of(value));
+            let cells = EntryCells { row: RowCells { table: Some(table), row: Some(row), view }, current };
+            match value.eval(&cells) {
+                Cell::Failed => return None,
+                cell => Found::Entry(cell, found.map(|(at, ..)| at)),
+            }
+        }
         Change::Coalesce(operand) => {
             Place::of(operand, view)?;
             if column.nulls[row] { Found::Operand } else { Found::Same }
@@ -128,6 +179,7 @@ fn find(set: &Set, change: &Change, table: &Table, row: usize, view: &EventView)
     })
 }
 
+#[inline(always)]
 fn write(column: &mut Column, row: usize, found: Found, change: &Change, view: &EventView) {
     match found {
         Found::Same => {}
@@ -135,6 +187,18 @@ fn write(column: &mut Column, row: usize, found: Found, change: &Change, view: &
         Found::Whole(i) => column.set_whole(row, i),
         Found::Double(x) => column.set(row, Value::Double(x)),
         Found::Bool(b) => column.set(row, Value::Bool(b)),
+        Found::Entry(cell, at) => {
+            let Change::MapPut { key, value_type, .. } = change else { return };
+            let (Some(value), Some(entries)) = (cell.to_value(value_type), column.map_mut(row)) else { return };
+            match at.and_then(|at| entries.get_index_mut(at)) {
+                Some((_, old)) => *old = value,
+                None => {
+                    if let Some(key) = Place::of(key, view).as_ref().and_then(Place::key) {
+                        entries.insert(key.to_value(), value);
+                    }
+                }
+            }
+        }
         Found::Operand => {
             let (Change::Assign(operand) | Change::Coalesce(operand)) = change else { return };
             match Place::of(operand, view) {

@@ -2,7 +2,7 @@
 //! where `e` does not read the row. They run as typed operations on the column, without an interpreter.
 //! What is no algebra, but can be compiled ([`super::scalar`]), is a change, too.
 
-use super::eval::{Node, Operation};
+use super::eval::{Node, Operation, Update};
 use super::scalar::Scalar;
 use super::vector::{Vector, unscaled_range};
 use super::{Expr, Slot, Type, Value, cast};
@@ -22,6 +22,8 @@ pub enum Change {
     Coalesce(Operand),
     /// Anything else that is compiled: a number, a time or a truth value of the row and the event.
     Compiled(Scalar),
+    /// `map_put(m, key, value)`, where the value may look at what the map has under the key.
+    MapPut { key: Operand, value: Scalar, value_type: Type },
 }
 
 /// The side of a change that does not read the row.
@@ -46,7 +48,24 @@ pub struct Slots<'a> {
 /// The change that `expr` makes of column `slot` of type `expr.ty`, if it needs no interpreter. `compute` takes a
 /// program and gives it an index.
 pub fn change_of(expr: &Expr, slot: Slot, slots: &Slots, compute: &mut dyn FnMut(Vector) -> usize) -> Option<Change> {
-    algebra_of(expr, slot, slots, compute).or_else(|| Scalar::of(expr, slots.compiled).map(Change::Compiled))
+    algebra_of(expr, slot, slots, compute)
+        .or_else(|| Scalar::of(expr, slots.compiled).map(Change::Compiled))
+        .or_else(|| map_put_of(expr, slot, slots))
+}
+
+fn map_put_of(expr: &Expr, slot: Slot, slots: &Slots) -> Option<Change> {
+    let (Node::Update { update: Update::MapPut, args }, Type::Map(key_type, value_type)) = (&expr.root, &expr.ty) else { return None };
+    let [Node::Slot(map), key_node, value] = args.as_slice() else { return None };
+    if *map != slot || !(**key_type == Type::Varchar || unscaled_range(key_type).is_some()) {
+        return None;
+    }
+    let key = match key_node {
+        Node::Slot(key) => (slots.of_event)(*key).map(|_| Operand::Slot(*key))?,
+        Node::Const(key) if !key.is_null() => Operand::Constant(key.clone()),
+        _ => return None,
+    };
+    let value = Scalar::of_entry(value, (*map, key_node, value_type), slots.compiled)?;
+    Some(Change::MapPut { key, value, value_type: (**value_type).clone() })
 }
 
 fn algebra_of(expr: &Expr, slot: Slot, slots: &Slots, compute: &mut dyn FnMut(Vector) -> usize) -> Option<Change> {

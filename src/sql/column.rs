@@ -1,9 +1,11 @@
 //! A growable, typed vector of values: how state, payloads and snapshots hold data.
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
 
 use super::scalar::Cell;
-use super::{Type, Value};
+use super::{MapEntries, Type, Value};
 
 /// The values of one column. Fixed-width types lie in plain vectors, so that algebraic updates and
 /// the way to Arrow need no interpretation.
@@ -194,7 +196,7 @@ impl Column {
 /// Typed access, for updates that need no [`Value`].
 impl Column {
     /// The unscaled number, the days or the microseconds of a row; `None` where it is NULL or of another kind.
-    #[inline]
+    #[inline(always)]
     pub fn whole(&self, row: usize) -> Option<i128> {
         if self.nulls[row] {
             return None;
@@ -232,6 +234,17 @@ impl Column {
         }
     }
 
+    /// The entries of a row's map, to be changed in place; copied first where somebody else holds them.
+    pub fn map_mut(&mut self, row: usize) -> Option<&mut MapEntries> {
+        match &mut self.data {
+            Data::Values(v) => match &mut v[row] {
+                Value::Map(entries) => Some(Arc::make_mut(entries)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The text of a row; `None` where it is NULL or no text.
     #[inline]
     pub fn text(&self, row: usize) -> Option<&str> {
@@ -250,7 +263,7 @@ impl Column {
     }
 
     /// Replaces a row by a whole number that fits the column's type.
-    #[inline]
+    #[inline(always)]
     pub fn set_whole(&mut self, row: usize, whole: i128) {
         self.nulls[row] = false;
         match &mut self.data {

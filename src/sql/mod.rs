@@ -38,7 +38,7 @@ use parse::Parser;
 
 pub use column::Column;
 pub use types::{Type, quote_identifier};
-pub use value::{Interval, MapEntries, Value};
+pub use value::{Interval, MapEntries, MapKey, Value};
 
 /// A variable of an expression, numbered by the scope that resolved it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -37,6 +37,25 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// The value of type `ty` that the cell is; `None`: it is none.
+    pub fn to_value(self, ty: &Type) -> Option<Value> {
+        Some(match (self, ty) {
+            (Cell::Null, _) => Value::Null,
+            (Cell::Whole(d), Type::Date) => Value::Date(d as i32),
+            (Cell::Whole(t), Type::Time) => Value::Time(t as i64),
+            (Cell::Whole(t), Type::Timestamp | Type::TimestampTz) => Value::Timestamp(t as i64),
+            (Cell::Whole(i), _) => Value::Int(i),
+            (Cell::Double(x), _) => Value::Double(x),
+            (Cell::Bool(b), _) => Value::Bool(b),
+            (Cell::Failed, _) => return None,
+        })
+    }
+}
+
+/// Stands in a compiled expression for the value that a map has under the key that is put.
+pub const CURRENT: Slot = Slot(u32::MAX);
+
 /// Gives the values of slots as they lie in columns.
 pub trait Cells {
     fn cell(&self, slot: Slot) -> Cell;
@@ -98,9 +117,26 @@ fn kind_of(ty: &Type) -> Option<Kind> {
     })
 }
 
-/// `type_of`: the type of a slot that [`Cells`] can give.
+/// A map, a key, and the type of what the map has under it.
+struct Entry<'a> {
+    map: Slot,
+    key: &'a Node,
+    value: &'a Type,
+}
+
+/// `type_of`: the type of a slot that [`Cells`] can give. `current`: the entry that [`CURRENT`] stands for.
 struct Compiler<'a> {
     type_of: &'a dyn Fn(Slot) -> Option<Type>,
+    current: Option<Entry<'a>>,
+}
+
+/// Whether two nodes are the same variable or the same text or number.
+fn is_same(a: &Node, b: &Node) -> bool {
+    match (a, b) {
+        (Node::Slot(a), Node::Slot(b)) => a == b,
+        (Node::Const(a), Node::Const(b)) => std::mem::discriminant(a) == std::mem::discriminant(b) && a == b,
+        _ => false,
+    }
 }
 
 impl Compiler<'_> {
@@ -222,6 +258,13 @@ impl Compiler<'_> {
                 }
                 (Step::Extreme { greatest: *greatest, args }, kind)
             }
+            Node::MapValue { map, key } => {
+                let current = self.current.as_ref()?;
+                if !matches!(&**map, Node::Slot(slot) if *slot == current.map) || !is_same(key, current.key) {
+                    return None;
+                }
+                (Step::Slot(CURRENT), kind_of(current.value)?)
+            }
             _ => return None,
         })
     }
@@ -236,7 +279,15 @@ impl Scalar {
     /// [`Cells`] can give.
     pub fn of(expr: &Expr, type_of: &dyn Fn(Slot) -> Option<Type>) -> Option<Scalar> {
         kind_of(&expr.ty)?;
-        let (root, _) = Compiler { type_of }.step(&expr.root)?;
+        let (root, _) = Compiler { type_of, current: None }.step(&expr.root)?;
+        Some(Scalar { root })
+    }
+
+    /// As [`Scalar::of`], for a value of type `value` that is put under `key` into the map `map`; what the map has
+    /// there now is [`CURRENT`].
+    pub(super) fn of_entry(node: &Node, (map, key, value): (Slot, &Node, &Type), type_of: &dyn Fn(Slot) -> Option<Type>) -> Option<Scalar> {
+        kind_of(value)?;
+        let (root, _) = Compiler { type_of, current: Some(Entry { map, key, value }) }.step(node)?;
         Some(Scalar { root })
     }
 

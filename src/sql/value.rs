@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use indexmap::IndexMap;
+use indexmap::{Equivalent, IndexMap};
 
 use super::datetime::interval_order;
 
@@ -136,5 +136,64 @@ impl Hash for Value {
                 }
             }
         }
+    }
+}
+
+/// A map's key that is looked up without being made a [`Value`].
+#[derive(Debug, Clone, Copy)]
+pub enum MapKey<'a> {
+    Text(&'a str),
+    /// Integers and decimals.
+    Whole(i128),
+}
+
+impl MapKey<'_> {
+    pub fn to_value(self) -> Value {
+        match self {
+            MapKey::Text(text) => Value::text(text),
+            MapKey::Whole(i) => Value::Int(i),
+        }
+    }
+}
+
+/// As the [`Value`] hashes that it stands for.
+impl Hash for MapKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            MapKey::Text(text) => {
+                std::mem::discriminant(&Value::Text(CompactString::const_new(""))).hash(state);
+                text.hash(state);
+            }
+            MapKey::Whole(i) => {
+                std::mem::discriminant(&Value::Int(0)).hash(state);
+                i.hash(state);
+            }
+        }
+    }
+}
+
+impl Equivalent<Value> for MapKey<'_> {
+    fn equivalent(&self, value: &Value) -> bool {
+        match (self, value) {
+            (MapKey::Text(a), Value::Text(b)) => a == b,
+            (MapKey::Whole(a), Value::Int(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_finds_the_entry_of_its_value() {
+        let mut entries = MapEntries::default();
+        for key in [MapKey::Text(""), MapKey::Text("ü"), MapKey::Text("a key that is too long to lie inside of a value"), MapKey::Whole(-7)]
+        {
+            entries.insert(key.to_value(), Value::Bool(true));
+            assert!(entries.contains_key(&key), "{key:?}");
+        }
+        assert!(!entries.contains_key(&MapKey::Text("a")) && !entries.contains_key(&MapKey::Whole(7)));
     }
 }
