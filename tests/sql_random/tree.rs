@@ -74,7 +74,7 @@ impl Tree {
                 for new in smaller {
                     let Some(tree) = best.replaced(&mut { at }, &|_| Some(new.clone())) else { continue };
                     tries += 1;
-                    if tries > 400 {
+                    if tries > 150 {
                         return best;
                     }
                     if differs(&tree) {

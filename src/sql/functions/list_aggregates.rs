@@ -285,14 +285,16 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     want_args(&args, 1..=1, span)?;
     let ty = inner(&args[0])?;
     let by = By::of(&ty);
+    let nested = ty.is_nested();
     Ok(strict(args, ty, span, move |args| {
         let present = items(args).unwrap_or_default().iter().filter(|x| !x.is_null());
         // Of equal ones the first.
         let found = present.reduce(|best, item| {
-            let order = by.order(item, best);
+            let order = if nested { compare::order_by_key(item, best) } else { by.order(item, best) };
             if if greatest { order.is_gt() } else { order.is_lt() } { item } else { best }
         });
-        Ok(found.cloned().unwrap_or_default())
+        let found = found.cloned().unwrap_or_default();
+        Ok(if nested { compare::without_negative_zero(found) } else { found })
     }))
 }
 
