@@ -330,7 +330,13 @@ fn scale_interval(interval: Interval, by: f64) -> Outcome {
     if !fits(months, i32::MAX as f64) || !fits(days, i32::MAX as f64) || !fits(micros, i64::MAX as f64) {
         return Err(interval_out_of_range());
     }
-    Ok(Value::Interval(Interval { months: months as i32, days: days as i32, micros: micros.round() as i64 }))
+    // What rounds up to a whole day is one.
+    let (mut days, mut micros) = (days as i32, micros.round() as i64);
+    if interval.micros == 0 && micros.abs() == datetime::MICROS_PER_DAY {
+        days += if micros < 0 { -1 } else { 1 };
+        micros = 0;
+    }
+    Ok(Value::Interval(Interval { months: months as i32, days, micros }))
 }
 
 pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {

@@ -484,8 +484,11 @@ pub fn add_to_timestamp(timestamp: i64, interval: Interval) -> Option<i64> {
     timestamp_of(date, time_of(timestamp))?.checked_add(interval.micros).filter(|t| is_finite(*t))
 }
 
-/// The interval between two timestamps, in days and microseconds.
+/// The interval between two timestamps, in days and microseconds; None of infinite ones.
 pub fn between(later: i64, earlier: i64) -> Option<Interval> {
+    if !is_finite(later) || !is_finite(earlier) {
+        return None;
+    }
     let micros = later.checked_sub(earlier)?;
     Some(Interval { months: 0, days: (micros / MICROS_PER_DAY) as i32, micros: micros % MICROS_PER_DAY })
 }

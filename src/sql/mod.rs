@@ -19,6 +19,7 @@ mod nested_text;
 mod parse;
 mod text_format;
 mod time_format;
+mod time_parse;
 mod time_parts;
 pub mod types;
 pub mod value;

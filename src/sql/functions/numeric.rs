@@ -47,8 +47,26 @@ pub const TABLE: &[Function] = &[
     double!(&["degrees"], "degrees(number)", |x: f64| Ok::<f64, EvalError>(x.to_degrees())),
     double!(&["radians"], "radians(number)", |x: f64| Ok::<f64, EvalError>(x.to_radians())),
     plain(&["isnan"], "isnan(DOUBLE)", &[overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_nan())))]),
-    plain(&["isinf"], "isinf(DOUBLE)", &[overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_infinite())))]),
-    plain(&["isfinite"], "isfinite(DOUBLE)", &[overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_finite())))]),
+    plain(
+        &["isinf"],
+        "isinf(DOUBLE, DATE or TIMESTAMP)",
+        &[
+            overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_infinite()))),
+            overload!(&[Type::Date], Type::Boolean, |a| Ok(Value::Bool(super::temporal::is_infinite(a)))),
+            overload!(&[Type::Timestamp], Type::Boolean, |a| Ok(Value::Bool(super::temporal::is_infinite(a)))),
+            overload!(&[Type::TimestampTz], Type::Boolean, |a| Ok(Value::Bool(super::temporal::is_infinite(a)))),
+        ],
+    ),
+    plain(
+        &["isfinite"],
+        "isfinite(DOUBLE, DATE or TIMESTAMP)",
+        &[
+            overload!(&[D], Type::Boolean, |a| Ok(Value::Bool(double(a, 0).is_finite()))),
+            overload!(&[Type::Date], Type::Boolean, |a| Ok(Value::Bool(!super::temporal::is_infinite(a)))),
+            overload!(&[Type::Timestamp], Type::Boolean, |a| Ok(Value::Bool(!super::temporal::is_infinite(a)))),
+            overload!(&[Type::TimestampTz], Type::Boolean, |a| Ok(Value::Bool(!super::temporal::is_infinite(a)))),
+        ],
+    ),
     plain(&["gcd", "greatest_common_divisor"], "gcd(BIGINT, BIGINT)", &[overload!(&[Type::BigInt, Type::BigInt], Type::BigInt, gcd)]),
     plain(&["factorial"], "factorial(INTEGER)", &[overload!(&[Type::Integer], Type::HugeInt, factorial)]),
 ];

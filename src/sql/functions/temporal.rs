@@ -8,6 +8,7 @@ use super::{Function, Overload, null, plain, strict, take, typed, want_args};
 use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit, unit};
 use crate::sql::eval::{Node, Outcome, date_out_of_range, interval_out_of_range};
+use crate::sql::time_parse::{self, Parsed};
 use crate::sql::time_parts::{self, Part};
 use crate::sql::{EvalError, Interval, Type, Value, datetime, time_format};
 
@@ -136,9 +137,13 @@ fn micros_interval(args: &[Value], factor: f64) -> Outcome {
 /// INTERVAL amount unit: whole numbers only, as in DuckDB.
 pub fn interval_literal(amount: Typed, unit_name: &str, span: Range<usize>) -> Bound {
     let unit = unit(unit_name, &span)?;
-    let amount = match amount.ty {
-        Type::Varchar => amount.cast(&Type::BigInt),
-        _ => implicit(amount, &Type::BigInt, "an interval's amount")?,
+    // What is no whole number is cut off, as DuckDB cuts it.
+    let whole = amount.ty.is_integer() || amount.ty == Type::Null;
+    let amount = if whole {
+        implicit(amount, &Type::BigInt, "an interval's amount")?
+    } else {
+        let amount = if amount.ty == Type::Varchar { amount.cast(&D) } else { implicit(amount, &D, "an interval's amount")? };
+        super::call_bound("trunc", vec![amount], &span)?.cast(&Type::BigInt)
     };
     Ok(strict(vec![amount], Type::Interval, &span, move |a| {
         let n = i64::try_from(int(a, 0)).map_err(|_| interval_out_of_range())?;
@@ -183,11 +188,17 @@ fn micros(value: Option<&Value>) -> Option<i64> {
     }
 }
 
+/// True for an infinite date or timestamp.
+pub fn is_infinite(args: &[Value]) -> bool {
+    micros(args.first()).is_some_and(|at| !datetime::is_finite(at))
+}
+
 fn trunc(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
     let mut args = args.into_iter();
     let part = constant_part(&take(&mut args, span)?)?;
     let of = moment(take(&mut args, span)?, &[Type::Interval])?;
+    no_era(part, span)?;
     if of.ty == Type::Interval {
         return Ok(strict(vec![of], Type::Interval, span, move |a| match a.first() {
             Some(Value::Interval(i)) => Ok(Value::Interval(time_parts::truncate_interval(*i, part))),
@@ -323,6 +334,14 @@ fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bo
     }))
 }
 
+/// Eras and zones can be asked for, but neither be counted nor begin.
+fn no_era(part: Part, span: &Range<usize>) -> Result<(), crate::sql::CompileError> {
+    if matches!(part, Part::Era | Part::Timezone) {
+        return Err(error("this part has neither a start nor a length", span));
+    }
+    Ok(())
+}
+
 fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -> Option<i64>) -> Bound {
     want_args(&args, 3..=3, span)?;
     let mut args = args.into_iter();
@@ -331,6 +350,10 @@ fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i64, i64) -
     if (from.ty == Type::Time) != (to.ty == Type::Time) {
         return Err(error(format!("{} and {} have no difference", from.shown(), to.shown()), span));
     }
+    if from.ty == Type::Time && !part.is_of_time() {
+        return Err(error("a TIME has no such part", span));
+    }
+    no_era(part, span)?;
     Ok(strict(vec![from, to], I64, span, move |a| {
         let at = |i: usize| match a.get(i) {
             Some(Value::Time(t)) => Some(*t),
@@ -415,12 +438,13 @@ fn strftime(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     if let Some(text) = format.constant_text() {
         time_format::check(text).map_err(|message| error(message, &format.span))?;
     }
-    Ok(strict(vec![of, format], Type::Varchar, span, |a| {
+    let zoned = of.ty == Type::TimestampTz;
+    Ok(strict(vec![of, format], Type::Varchar, span, move |a| {
         let Some(at) = micros(a.first()) else { return Err(date_out_of_range()) };
         if !datetime::is_finite(at) {
             return Ok(Value::text(datetime::format_timestamp(at)));
         }
-        time_format::format(at, a.get(1).and_then(Value::as_text).unwrap_or_default()).map(Value::text).map_err(EvalError)
+        time_format::format(at, a.get(1).and_then(Value::as_text).unwrap_or_default(), zoned).map(Value::text).map_err(EvalError)
     }))
 }
 
@@ -432,19 +456,25 @@ fn strptime(args: Vec<Typed>, span: &Range<usize>, or_null: bool) -> Bound {
     let formats = take(&mut args, span)?;
     let list = match &formats.node {
         Node::Const(Value::Text(format)) => vec![format.to_string()],
-        Node::Const(Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_string)).collect(),
+        Node::Const(Value::List(items)) if !items.is_empty() => {
+            items.iter().filter_map(|item| item.as_text().map(str::to_string)).collect()
+        }
         Node::Const(Value::Null) => return Ok(null(Type::Timestamp, span)),
         _ => return Err(error("the format must be a constant", &formats.span)),
     };
     for format in &list {
         time_format::check(format).map_err(|message| error(message, &formats.span))?;
+        if format.contains("%n") {
+            return Err(error("`%n` gives a TIMESTAMP_NS, which is not part of the expression language", &formats.span));
+        }
     }
     let zoned = list.iter().any(|format| format.contains("%z") || format.contains("%Z"));
     let list = Arc::new(list);
     Ok(strict(vec![of], if zoned { Type::TimestampTz } else { Type::Timestamp }, span, move |a| {
         let text = a.first().and_then(Value::as_text).unwrap_or_default();
-        match list.iter().find_map(|format| time_format::parse(text, format)) {
-            Some(at) => Ok(Value::Timestamp(at)),
+        match list.iter().find_map(|format| time_parse::parse(text, format)) {
+            Some(Parsed { at, zone: None }) => Ok(Value::Timestamp(at)),
+            Some(Parsed { at, zone: Some(zone) }) => zones::moment(at, &zones::zone(&zone)?).map(Value::Timestamp),
             None if or_null => Ok(Value::Null),
             None => Err(EvalError(format!("'{text}' does not follow the format {}", list.join(" or ")))),
         }
