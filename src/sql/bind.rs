@@ -94,7 +94,7 @@ impl<'s> Binder<'s> {
             Kind::Name(path) => self.name(path, false, span),
             Kind::Field(of, name) => {
                 let of = self.bind(of)?;
-                self.field(of, name, span)
+                field(of, name, span)
             }
             Kind::Unary(sign, of) => self.unary(sign, of, span),
             Kind::Binary(sign, left, right) => self.binary(sign, left, right, span),
@@ -184,7 +184,7 @@ impl<'s> Binder<'s> {
             let ty = self.locals[i].1.clone();
             let mut typed = Typed { node: Node::Local(i), ty, literal: false, span: span.clone() };
             for name in &names[1..] {
-                typed = self.field(typed, name, span.clone())?;
+                typed = field(typed, name, span.clone())?;
             }
             return Ok(typed);
         }
@@ -192,7 +192,7 @@ impl<'s> Binder<'s> {
             Ok(found) => {
                 let mut typed = Typed { node: Node::Slot(found.slot), ty: found.ty, literal: false, span: span.clone() };
                 for name in names.iter().skip(found.parts_used) {
-                    typed = self.field(typed, name, span.clone())?;
+                    typed = field(typed, name, span.clone())?;
                 }
                 Ok(typed)
             }
@@ -207,39 +207,6 @@ impl<'s> Binder<'s> {
                     help = Some(format!("text stands in single quotes: did you mean `'{}'`?", names[0]));
                 }
                 Err(CompileError { message: problem.message, help, span })
-            }
-        }
-    }
-
-    /// A field of a struct, an element of JSON, by its name.
-    pub fn field(&mut self, of: Typed, name: &str, span: Range<usize>) -> Bound {
-        if of.ty == Type::Json {
-            let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
-            return functions::call_bound("json_extract", vec![of, key], &span);
-        }
-        if let Type::Map(..) = of.ty {
-            let key = Typed { node: Node::Const(Value::text(name)), ty: Type::Varchar, literal: true, span: span.clone() };
-            return functions::map::extract_value(of, key, span);
-        }
-        let Type::Struct(fields) = &of.ty else {
-            let help = match &of.ty {
-                Type::Map(..) => format!("take a value of a map with `['{name}']`"),
-                _ => "only structs have fields".to_string(),
-            };
-            return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
-        };
-        if of.ty.is_row() {
-            return Err(error_with_help("the fields of a row have no names", "take one by its number: `[1]`", &span));
-        }
-        match fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
-            Some(i) => {
-                let ty = fields[i].1.clone();
-                Ok(Typed::new(Node::Field(Box::new(of.node), i), ty, span))
-            }
-            None => {
-                let near = functions::nearest(name, fields.iter().map(|(n, _)| n.as_str()));
-                let help = near.map(|near| format!("did you mean `{near}`?"));
-                Err(CompileError { message: format!("the struct has no field `{name}`"), help, span })
             }
         }
     }
@@ -404,7 +371,7 @@ impl<'s> Binder<'s> {
             Type::Struct(fields) => match &index.node {
                 Node::Const(Value::Text(name)) => {
                     let name = name.to_string();
-                    self.field(of, &name, span)
+                    field(of, &name, span)
                 }
                 Node::Const(Value::Int(i)) if *i >= 1 && *i <= fields.len() as i128 => {
                     let i = *i as usize - 1;
@@ -415,6 +382,39 @@ impl<'s> Binder<'s> {
             },
             Type::Json => functions::call_bound("json_extract", vec![of, index], &span),
             _ => functions::list::element(of, index, span),
+        }
+    }
+}
+
+/// A field of a struct, an element of JSON, by its name.
+pub fn field(of: Typed, name: &str, span: Range<usize>) -> Bound {
+    if of.ty == Type::Json {
+        let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
+        return functions::call_bound("json_extract", vec![of, key], &span);
+    }
+    if let Type::Map(..) = of.ty {
+        let key = Typed { node: Node::Const(Value::text(name)), ty: Type::Varchar, literal: true, span: span.clone() };
+        return functions::map::extract_value(of, key, span);
+    }
+    let Type::Struct(fields) = &of.ty else {
+        let help = match &of.ty {
+            Type::Map(..) => format!("take a value of a map with `['{name}']`"),
+            _ => "only structs have fields".to_string(),
+        };
+        return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
+    };
+    if of.ty.is_row() {
+        return Err(error_with_help("the fields of a row have no names", "take one by its number: `[1]`", &span));
+    }
+    match fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
+        Some(i) => {
+            let ty = fields[i].1.clone();
+            Ok(Typed::new(Node::Field(Box::new(of.node), i), ty, span))
+        }
+        None => {
+            let near = functions::nearest(name, fields.iter().map(|(n, _)| n.as_str()));
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            Err(CompileError { message: format!("the struct has no field `{name}`"), help, span })
         }
     }
 }

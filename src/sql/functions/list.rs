@@ -27,8 +27,14 @@ pub const TABLE: &[Function] = &[
     typed(&["list_position", "list_indexof", "array_position", "array_indexof"], "list_position(list, element)", position),
     typed(&["list_extract", "list_element", "array_extract"], "list_extract(list, index)", |args, span| {
         want_args(&args, 2..=2, span)?;
+        if let Type::Struct(_) = args[0].ty {
+            return super::structs::extract(args, span);
+        }
         let mut args = args.into_iter();
-        element(take(&mut args, span)?, take(&mut args, span)?, span.clone())
+        let (of, index) = (take(&mut args, span)?, take(&mut args, span)?);
+        // A NULL is taken for text here.
+        let of = if of.ty == Type::Null { of.cast(&Type::Varchar) } else { of };
+        element(of, index, span.clone())
     }),
     typed(&["list_slice", "array_slice"], "list_slice(list, from, to [, step])", |args, span| {
         want_args(&args, 3..=4, span)?;
@@ -267,8 +273,9 @@ fn seen(args: &[Value]) -> indexmap::IndexSet<Value, foldhash::fast::FixedState>
 /// Each element once, in order of first appearance, without NULL.
 fn distinct(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
-    let ty = inner(&args[0])?;
-    Ok(strict(args, list_of(ty), span, |args| Ok(Value::List(Arc::new(seen(args).into_iter().collect())))))
+    inner(&args[0])?;
+    let ty = args[0].ty.clone();
+    Ok(strict(args, ty, span, |args| Ok(Value::List(Arc::new(seen(args).into_iter().collect())))))
 }
 
 fn unique(args: Vec<Typed>, span: &Range<usize>) -> Bound {
@@ -283,6 +290,7 @@ fn flatten(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     if !matches!(own, Type::List(_) | Type::Null) {
         return Err(error("flatten wants a list of lists", &args[0].span));
     }
+    let own = if own == Type::Null && args[0].ty != Type::Null { list_of(Type::Null) } else { own };
     Ok(strict(args, own, span, |args| {
         let mut out = Vec::new();
         for item in items(args).unwrap_or_default() {
