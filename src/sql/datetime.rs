@@ -7,6 +7,8 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 /// DuckDB's infinite dates and timestamps.
 pub const DATE_INFINITY: i32 = i32::MAX;
 pub const TIMESTAMP_INFINITY: i64 = i64::MAX;
+/// DuckDB's least finite timestamp: 290309-12-22 (BC).
+pub const TIMESTAMP_LEAST: i64 = -9_223_372_022_400_000_000;
 /// DuckDB's least and greatest finite date, in days.
 const DATE_RANGE: std::ops::RangeInclusive<i64> = -(i32::MAX as i64 - 1)..=(i32::MAX as i64 - 1);
 const YEAR_RANGE: std::ops::RangeInclusive<i64> = -5_877_641..=5_881_580;
@@ -370,8 +372,10 @@ pub fn parse_interval(text: &str) -> Option<Interval> {
             while reader.peek().is_some_and(|b| b.is_ascii_alphabetic()) {
                 reader.at += 1;
             }
-            let word = std::str::from_utf8(&reader.bytes[word_from..reader.at]).ok()?;
-            let unit = unit_of(word)?;
+            let word = std::str::from_utf8(&reader.bytes[word_from..reader.at]).ok()?.to_string();
+            // A number alone is in seconds.
+            let alone = word.is_empty() && !any && reader.at_end();
+            let unit = if alone { "second" } else { unit_of(&word)? };
             let mut part = interval_of(number, unit)?;
             if fraction != 0 {
                 part = add_intervals(part, fraction_of(fraction, unit)?)?;

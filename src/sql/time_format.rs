@@ -56,6 +56,9 @@ pub fn items(format: &str) -> Result<Vec<Item<'_>>, String> {
 
 /// An error where the format cannot be used.
 pub fn check(format: &str) -> Result<(), String> {
+    if format.is_empty() {
+        return Err("the format is empty".into());
+    }
     items(format).map(|_| ())
 }
 

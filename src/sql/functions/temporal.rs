@@ -83,10 +83,7 @@ pub const TABLE: &[Function] = &[
     plain(
         &["make_timestamp"],
         "make_timestamp(year, month, day, hour, minute, seconds) or make_timestamp(microseconds)",
-        &[
-            overload!(&[I64, I64, I64, I64, I64, D], Type::Timestamp, make_timestamp),
-            overload!(&[I64], Type::Timestamp, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
-        ],
+        &[overload!(&[I64, I64, I64, I64, I64, D], Type::Timestamp, make_timestamp), overload!(&[I64], Type::Timestamp, of_microseconds)],
     ),
     plain(&["make_timestamp_ms"], "make_timestamp_ms(milliseconds)", &[overload!(&[I64], Type::Timestamp, of_milliseconds)]),
     plain(
@@ -95,7 +92,7 @@ pub const TABLE: &[Function] = &[
         &[
             overload!(&[I64, I64, I64, I64, I64, D], Type::TimestampTz, make_timestamp),
             overload!(&[I64, I64, I64, I64, I64, D, Type::Varchar], Type::TimestampTz, make_timestamp),
-            overload!(&[I64], Type::TimestampTz, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
+            overload!(&[I64], Type::TimestampTz, of_microseconds),
         ],
     ),
     plain(&["to_timestamp"], "to_timestamp(seconds)", &[overload!(&[D], Type::TimestampTz, to_timestamp)]),
@@ -284,11 +281,19 @@ fn take_part(part: Part, of: Typed, span: &Range<usize>) -> Bound {
 
 fn epoch_ms(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
-    if !args[0].ty.is_integer() {
+    if !args[0].ty.is_integer() && args[0].ty != Type::Null {
         return epoch(args, span, 1000, 1);
     }
     let args = args.into_iter().map(|arg| arg.cast(&I64)).collect();
     Ok(strict(args, Type::Timestamp, span, of_milliseconds))
+}
+
+/// Only finite timestamps, whose date can be written.
+fn of_microseconds(args: &[Value]) -> Outcome {
+    match i64::try_from(int(args, 0)) {
+        Ok(at) if at >= datetime::TIMESTAMP_LEAST && datetime::is_finite(at) => Ok(Value::Timestamp(at)),
+        _ => Err(date_out_of_range()),
+    }
 }
 
 fn of_milliseconds(args: &[Value]) -> Outcome {
@@ -330,7 +335,7 @@ fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bo
             value => micros(value).filter(|t| datetime::is_finite(*t)),
         };
         let Some(at) = at else { return Ok(Value::Null) };
-        at.div_euclid(divisor).checked_mul(factor).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
+        (at / divisor).checked_mul(factor).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
     }))
 }
 
@@ -376,10 +381,11 @@ fn date(year: i128, month: i128, day: i128) -> Result<i32, EvalError> {
 fn time(hour: i128, minute: i128, seconds: Option<&Value>) -> Result<i64, EvalError> {
     let seconds = if let Some(Value::Double(x)) = seconds { *x } else { 0.0 };
     let micros = (seconds * 1e6).round();
-    let valid = (0.0..60e6).contains(&micros);
-    (|| datetime::make_time(i64::try_from(hour).ok()?, i64::try_from(minute).ok()?, micros as i64 / 1_000_000, micros as i64 % 1_000_000))()
-        .filter(|_| valid)
-        .ok_or_else(|| EvalError(format!("there is no time {hour}:{minute}:{seconds}")))
+    // A minute may have a leap second.
+    let valid = (0.0..61e6).contains(&micros) && (0..24).contains(&hour) && (0..60).contains(&minute);
+    let midnight = hour == 24 && minute == 0 && micros == 0.0;
+    let total = if valid || midnight { Some((hour as i64 * 60 + minute as i64) * 60_000_000 + micros as i64) } else { None };
+    total.filter(|total| *total <= datetime::MICROS_PER_DAY).ok_or_else(|| EvalError(format!("there is no time {hour}:{minute}:{seconds}")))
 }
 
 fn make_timestamp(args: &[Value]) -> Outcome {
