@@ -9,6 +9,7 @@ use super::coerce::{self, Literal, Source};
 use super::compare::{By, Comparison};
 use super::eval::{CastNode, Compare, Node};
 use super::functions::{self, Call};
+use super::parse::DEPTH_MAX;
 use super::{CompileError, Scope, Type, Value, datetime};
 
 pub type Bound = Result<Typed, CompileError>;
@@ -77,14 +78,27 @@ pub struct Binder<'s> {
     scope: &'s mut dyn Scope,
     /// The variables of the lambdas around the node that is being bound.
     pub locals: Vec<(String, Type)>,
+    /// How deep the node lies that is being bound. The parser bounds it as the text is written, but what `->` takes from
+    /// the left lies deeper than it is written.
+    depth: usize,
 }
 
 impl<'s> Binder<'s> {
     pub fn new(scope: &'s mut dyn Scope) -> Binder<'s> {
-        Binder { scope, locals: Vec::new() }
+        Binder { scope, locals: Vec::new(), depth: 0 }
     }
 
     pub fn bind(&mut self, ast: &Ast) -> Bound {
+        if self.depth > DEPTH_MAX {
+            return Err(error(format!("this expression nests deeper than {DEPTH_MAX} levels"), &ast.span));
+        }
+        self.depth += 1;
+        let bound = self.bind_node(ast);
+        self.depth -= 1;
+        bound
+    }
+
+    fn bind_node(&mut self, ast: &Ast) -> Bound {
         let span = ast.span.clone();
         match &ast.kind {
             Kind::Null => Ok(Typed::new(Node::Const(Value::Null), Type::Null, span)),
@@ -424,7 +438,6 @@ pub fn field(of: Typed, name: &str, span: Range<usize>) -> Bound {
 fn arrows_from_the_left(left: &Ast, right: &Ast) -> Option<Ast> {
     fn insert(left: &Ast, ast: &mut Ast) -> bool {
         ast.span.start = left.span.start;
-        ast.depth += left.depth;
         match &mut ast.kind {
             Kind::Binary(sign, of, _) => {
                 if insert(left, of) {
@@ -432,7 +445,7 @@ fn arrows_from_the_left(left: &Ast, right: &Ast) -> Option<Ast> {
                 }
                 if *sign == "->>" {
                     let span = left.span.start..of.span.end;
-                    let depth = left.depth + of.depth + 1;
+                    let depth = left.depth.max(of.depth) + 1;
                     let key = of.clone();
                     **of = Ast { kind: Kind::Binary("->", Box::new(left.clone()), key), span, depth };
                     return true;

@@ -271,7 +271,7 @@ fn middle(mut values: Vec<Value>) -> Value {
     match (low, high) {
         (Value::Double(a), Value::Double(b)) => Value::Double(a * 0.5 + b * 0.5),
         (Value::Float(a), Value::Float(b)) => Value::Float((*a as f64 * 0.5 + *b as f64 * 0.5) as f32),
-        (Value::Int(a), Value::Int(b)) => Value::Int(a + (b - a) / 2),
+        (Value::Int(a), Value::Int(b)) => Value::Int(b.checked_sub(*a).map_or(a / 2 + b / 2, |distance| a + distance / 2)),
         (Value::Timestamp(a), Value::Timestamp(b)) => Value::Timestamp(((*a as i128 + *b as i128).div_euclid(2)) as i64),
         (Value::Time(a), Value::Time(b)) => Value::Time((a + b) / 2),
         (low, _) => low.clone(),
