@@ -22,6 +22,7 @@ mod parse;
 mod text_format;
 mod text_number;
 mod time_format;
+mod time_parse;
 mod time_parts;
 pub mod types;
 pub mod value;

@@ -27,8 +27,14 @@ pub const TABLE: &[Function] = &[
     typed(&["list_position", "list_indexof", "array_position", "array_indexof"], "list_position(list, element)", position),
     typed(&["list_extract", "list_element", "array_extract"], "list_extract(list, index)", |args, span| {
         want_args(&args, 2..=2, span)?;
+        if let Type::Struct(_) = args[0].ty {
+            return super::structs::extract(args, span);
+        }
         let mut args = args.into_iter();
-        element(take(&mut args, span)?, take(&mut args, span)?, span.clone())
+        let (of, index) = (take(&mut args, span)?, take(&mut args, span)?);
+        // A NULL is taken for text here.
+        let of = if of.ty == Type::Null { of.cast(&Type::Varchar) } else { of };
+        element(of, index, span.clone())
     }),
     typed(&["list_slice", "array_slice"], "list_slice(list, from, to [, step])", |args, span| {
         want_args(&args, 3..=4, span)?;

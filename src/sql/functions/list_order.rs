@@ -97,7 +97,7 @@ fn chosen_by(args: Vec<Typed>, of_what: Type, span: &Range<usize>) -> Result<(Ve
     let mut args = args.into_iter();
     let (of, by) = (take(&mut args, span)?, take(&mut args, span)?);
     inner(&of)?;
-    let ty = of.ty.clone();
+    let ty = if by.ty == Type::Null { Type::Null } else { of.ty.clone() };
     Ok((vec![of, implicit(by, &list_of(of_what), "the second argument")?], ty))
 }
 
