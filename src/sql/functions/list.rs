@@ -349,8 +349,9 @@ fn each_once(args: &[Value]) -> Vec<Value> {
 /// Each element once, in order of first appearance, without NULL.
 fn distinct(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
-    let ty = inner(&args[0])?;
-    Ok(strict(args, list_of(ty), span, |args| Ok(Value::List(Arc::new(each_once(args))))))
+    inner(&args[0])?;
+    let ty = args[0].ty.clone();
+    Ok(strict(args, ty, span, |args| Ok(Value::List(Arc::new(each_once(args))))))
 }
 
 fn unique(args: Vec<Typed>, span: &Range<usize>) -> Bound {

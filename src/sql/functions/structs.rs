@@ -101,6 +101,7 @@ fn change(binder: &mut Binder, call: &Call, replaces: bool) -> Bound {
     let Some(((None, of), rest)) = call.args.split_first() else { return Err(error("a struct is wanted first", &call.span)) };
     let of = binder.bind(of)?;
     let mut fields = fields_of(&of)?.to_vec();
+    let to_row = of.ty.is_row();
     let changes = named(binder, rest)?;
     if changes.is_empty() {
         return Err(error("at least one `name := value` is wanted", &call.span));
@@ -115,6 +116,8 @@ fn change(binder: &mut Binder, call: &Call, replaces: bool) -> Bound {
                 place
             }
             None => {
+                // What a row gets has no name either.
+                let name = if to_row { String::new() } else { name };
                 fields.push((name, value.ty.clone()));
                 fields.len() - 1
             }

@@ -128,7 +128,7 @@ fn double(args: &[Value], i: usize) -> f64 {
 }
 
 fn micros_interval(x: f64, factor: f64) -> Outcome {
-    let micros = (x * factor).round();
+    let micros = (x * factor).round_ties_even();
     if micros.is_nan() || micros.abs() >= 9.2e18 {
         return Err(interval_out_of_range());
     }
