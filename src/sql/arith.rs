@@ -413,7 +413,7 @@ pub fn unary(sign: &'static str, of: Typed, span: Range<usize>) -> Bound {
         return Ok(Typed::new(Node::Const(Value::Null), Type::Null, span));
     }
     if sign == "+" && of.ty != Type::Null {
-        return Ok(of);
+        return Ok(Typed { literal: false, ..of });
     }
     let ty = if of.ty == Type::Null { Type::BigInt } else { of.ty.clone() };
     let of = of.cast(&ty);

@@ -9,6 +9,7 @@ use super::coerce::{self, Literal, Source};
 use super::compare::{By, Comparison};
 use super::eval::{CastNode, Compare, Node};
 use super::functions::{self, Call};
+use super::parse::DEPTH_MAX;
 use super::{CompileError, Scope, Type, Value, datetime, text_number};
 
 pub type Bound = Result<Typed, CompileError>;
@@ -79,14 +80,27 @@ pub struct Binder<'s> {
     scope: &'s mut dyn Scope,
     /// The variables of the lambdas around the node that is being bound.
     pub locals: Vec<(String, Type)>,
+    /// How deep the node lies that is being bound. The parser bounds it as the text is written, but what `->` takes from
+    /// the left lies deeper than it is written.
+    depth: usize,
 }
 
 impl<'s> Binder<'s> {
     pub fn new(scope: &'s mut dyn Scope) -> Binder<'s> {
-        Binder { scope, locals: Vec::new() }
+        Binder { scope, locals: Vec::new(), depth: 0 }
     }
 
     pub fn bind(&mut self, ast: &Ast) -> Bound {
+        if self.depth > DEPTH_MAX {
+            return Err(error(format!("this expression nests deeper than {DEPTH_MAX} levels"), &ast.span));
+        }
+        self.depth += 1;
+        let bound = self.bind_node(ast);
+        self.depth -= 1;
+        bound
+    }
+
+    fn bind_node(&mut self, ast: &Ast) -> Bound {
         let span = ast.span.clone();
         match &ast.kind {
             Kind::Null => Ok(Typed::new(Node::Const(Value::Null), Type::Null, span)),
@@ -96,7 +110,7 @@ impl<'s> Binder<'s> {
             Kind::Name(path) => self.name(path, false, span),
             Kind::Field(of, name) => {
                 let of = self.bind(of)?;
-                self.field(of, name, span)
+                field(of, name, span)
             }
             Kind::Unary(sign, of) => self.unary(sign, of, span),
             Kind::Binary(sign, left, right) => self.binary(sign, left, right, span),
@@ -186,7 +200,7 @@ impl<'s> Binder<'s> {
             let ty = self.locals[i].1.clone();
             let mut typed = Typed { node: Node::Local(i), ty, literal: false, span: span.clone() };
             for name in &names[1..] {
-                typed = self.field(typed, name, span.clone())?;
+                typed = field(typed, name, span.clone())?;
             }
             return Ok(typed);
         }
@@ -194,7 +208,7 @@ impl<'s> Binder<'s> {
             Ok(found) => {
                 let mut typed = Typed { node: Node::Slot(found.slot), ty: found.ty, literal: false, span: span.clone() };
                 for name in names.iter().skip(found.parts_used) {
-                    typed = self.field(typed, name, span.clone())?;
+                    typed = field(typed, name, span.clone())?;
                 }
                 Ok(typed)
             }
@@ -209,39 +223,6 @@ impl<'s> Binder<'s> {
                     help = Some(format!("text stands in single quotes: did you mean `'{}'`?", names[0]));
                 }
                 Err(CompileError { message: problem.message, help, span })
-            }
-        }
-    }
-
-    /// A field of a struct, an element of JSON, by its name.
-    pub fn field(&mut self, of: Typed, name: &str, span: Range<usize>) -> Bound {
-        if of.ty == Type::Json {
-            let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
-            return functions::call_bound("json_extract", vec![of, key], &span);
-        }
-        if let Type::Map(..) = of.ty {
-            let key = Typed { node: Node::Const(Value::text(name)), ty: Type::Varchar, literal: true, span: span.clone() };
-            return functions::map::extract_value(of, key, span);
-        }
-        let Type::Struct(fields) = &of.ty else {
-            let help = match &of.ty {
-                Type::Map(..) => format!("take a value of a map with `['{name}']`"),
-                _ => "only structs have fields".to_string(),
-            };
-            return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
-        };
-        if of.ty.is_row() {
-            return Err(error_with_help("the fields of a row have no names", "take one by its number: `[1]`", &span));
-        }
-        match fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
-            Some(i) => {
-                let ty = fields[i].1.clone();
-                Ok(Typed::new(Node::Field(Box::new(of.node), i), ty, span))
-            }
-            None => {
-                let near = functions::nearest(name, fields.iter().map(|(n, _)| n.as_str()));
-                let help = near.map(|near| format!("did you mean `{near}`?"));
-                Err(CompileError { message: format!("the struct has no field `{name}`"), help, span })
             }
         }
     }
@@ -417,7 +398,7 @@ impl<'s> Binder<'s> {
             Type::Struct(fields) => match &index.node {
                 Node::Const(Value::Text(name)) => {
                     let name = name.to_string();
-                    self.field(of, &name, span)
+                    field(of, &name, span)
                 }
                 Node::Const(Value::Int(i)) if *i >= 1 && *i <= fields.len() as i128 => {
                     let i = *i as usize - 1;
@@ -432,12 +413,44 @@ impl<'s> Binder<'s> {
     }
 }
 
+/// A field of a struct, an element of JSON, by its name.
+pub fn field(of: Typed, name: &str, span: Range<usize>) -> Bound {
+    if of.ty == Type::Json {
+        let key = Typed::new(Node::Const(Value::text(name)), Type::Varchar, span.clone());
+        return functions::call_bound("json_extract", vec![of, key], &span);
+    }
+    if let Type::Map(..) = of.ty {
+        let key = Typed { node: Node::Const(Value::text(name)), ty: Type::Varchar, literal: true, span: span.clone() };
+        return functions::map::extract_value(of, key, span);
+    }
+    let Type::Struct(fields) = &of.ty else {
+        let help = match &of.ty {
+            Type::Map(..) => format!("take a value of a map with `['{name}']`"),
+            _ => "only structs have fields".to_string(),
+        };
+        return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
+    };
+    if of.ty.is_row() {
+        return Err(error_with_help("the fields of a row have no names", "take one by its number: `[1]`", &span));
+    }
+    match fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
+        Some(i) => {
+            let ty = fields[i].1.clone();
+            Ok(Typed::new(Node::Field(Box::new(of.node), i), ty, span))
+        }
+        None => {
+            let near = functions::nearest(name, fields.iter().map(|(n, _)| n.as_str()));
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            Err(CompileError { message: format!("the struct has no field `{name}`"), help, span })
+        }
+    }
+}
+
 /// `j -> 'a' ->> 'b' = 'x'`: although `->` binds weaker than every other operator, DuckDB takes it from the left where
 /// a `->>` follows, whatever stands behind that.
 fn arrows_from_the_left(left: &Ast, right: &Ast) -> Option<Ast> {
     fn insert(left: &Ast, ast: &mut Ast) -> bool {
         ast.span.start = left.span.start;
-        ast.depth += left.depth;
         match &mut ast.kind {
             Kind::Binary(sign, of, _) => {
                 if insert(left, of) {
@@ -445,7 +458,7 @@ fn arrows_from_the_left(left: &Ast, right: &Ast) -> Option<Ast> {
                 }
                 if *sign == "->>" {
                     let span = left.span.start..of.span.end;
-                    let depth = left.depth + of.depth + 1;
+                    let depth = left.depth.max(of.depth) + 1;
                     let key = of.clone();
                     **of = Ast { kind: Kind::Binary("->", Box::new(left.clone()), key), span, depth };
                     return true;

@@ -7,6 +7,8 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 /// DuckDB's infinite dates and timestamps.
 pub const DATE_INFINITY: i32 = i32::MAX;
 pub const TIMESTAMP_INFINITY: i64 = i64::MAX;
+/// DuckDB's least finite timestamp: 290309-12-22 (BC).
+pub const TIMESTAMP_LEAST: i64 = -9_223_372_022_400_000_000;
 /// DuckDB's least and greatest finite date, in days.
 const DATE_RANGE: std::ops::RangeInclusive<i64> = -(i32::MAX as i64 - 1)..=(i32::MAX as i64 - 1);
 const YEAR_RANGE: std::ops::RangeInclusive<i64> = -5_877_641..=5_881_580;
@@ -79,11 +81,6 @@ pub fn date_of(timestamp: i64) -> i32 {
 
 pub fn time_of(timestamp: i64) -> i64 {
     timestamp.rem_euclid(MICROS_PER_DAY)
-}
-
-/// DuckDB's least finite timestamp is a whole day.
-pub fn is_in_range(timestamp: i64) -> bool {
-    (-9_223_372_022_400_000_000..TIMESTAMP_INFINITY).contains(&timestamp)
 }
 
 pub fn is_finite(timestamp: i64) -> bool {
@@ -433,8 +430,11 @@ pub fn add_to_timestamp(timestamp: i64, interval: Interval) -> Option<i64> {
     timestamp_of(date, time_of(timestamp))?.checked_add(interval.micros).filter(|t| is_finite(*t))
 }
 
-/// The interval between two timestamps, in days and microseconds.
+/// The interval between two timestamps, in days and microseconds; None of infinite ones.
 pub fn between(later: i64, earlier: i64) -> Option<Interval> {
+    if !is_finite(later) || !is_finite(earlier) {
+        return None;
+    }
     let micros = later.checked_sub(earlier)?;
     Some(Interval { months: 0, days: (micros / MICROS_PER_DAY) as i32, micros: micros % MICROS_PER_DAY })
 }

@@ -382,8 +382,9 @@ impl Node {
             Node::Struct(items) => Value::Struct(Arc::new(eval_all(items, env, locals)?)),
             Node::Call { run, args, strict } => return call(run, args, *strict, env, locals),
             Node::Each { each, list, body, start, first_local, with_index } => {
-                let Value::List(items) = list.eval(env, locals)? else { return Ok(Value::Null) };
+                let list = list.eval(env, locals)?;
                 let start = start.as_ref().map(|start| start.eval(env, locals)).transpose()?;
+                let Value::List(items) = list else { return Ok(Value::Null) };
                 locals.truncate(*first_local);
                 return over_list(*each, (&items, start), body, *first_local, *with_index, env, locals);
             }

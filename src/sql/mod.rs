@@ -24,6 +24,7 @@ pub mod scalar;
 mod text_format;
 mod text_number;
 mod time_format;
+mod time_parse;
 mod time_parts;
 pub mod types;
 pub mod value;

@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     }
 
     /// From an opening quote to the closing one, which is the last byte passed over but not taken.
-    fn to_closing_quote(&mut self) -> Option<()> {
+    fn skip_quoted(&mut self) -> Option<()> {
         let quote = self.peek()?;
         self.at += 1;
         while let Some(byte) = self.peek() {
@@ -135,14 +135,14 @@ impl<'a> Reader<'a> {
     }
 
     /// From an opening bracket to the one that closes it, which is not taken.
-    fn to_closing_bracket(&mut self) -> Option<()> {
+    fn skip_bracketed(&mut self) -> Option<()> {
         let mut open = Vec::new();
         while let Some(byte) = self.peek() {
             let mut escapes = false;
             match byte {
                 b'"' | b'\'' => {
                     if !self.escaped {
-                        self.to_closing_quote()?;
+                        self.skip_quoted()?;
                     }
                 }
                 byte if closing(byte).is_some() => open.extend(closing(byte)),
@@ -176,10 +176,10 @@ impl<'a> Reader<'a> {
             match byte {
                 b'"' | b'\'' => {
                     if !self.escaped {
-                        self.to_closing_quote()?;
+                        self.skip_quoted()?;
                     }
                 }
-                byte if brackets && closing(byte).is_some() => self.to_closing_bracket()?,
+                byte if brackets && closing(byte).is_some() => self.skip_bracketed()?,
                 byte => escapes = byte == b'\\' && (brackets || !self.escaped),
             }
             if !is_space(byte) || (!brackets && self.escaped) {

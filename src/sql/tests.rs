@@ -164,6 +164,18 @@ fn nesting_is_bounded_before_the_stack_is() {
     }
     assert!(compile(&vec!["1"; 50_000].join(" + "), &mut columns(), None).is_err());
     assert!(compile(&format!("1::{}INT{}", "STRUCT(a ".repeat(9000), ")".repeat(9000)), &mut columns(), None).is_err());
+    // What `->` takes from the left lies deeper than it is written.
+    let arrow = format!(" -> 'a' ->> 'b'{}", " || 'c'".repeat(60));
+    assert!(compile(&format!("JSON '{{}}'{}", arrow.repeat(100)), &mut columns(), None).is_err());
+    assert!(compile(&format!("{}1 for x in [1]{}", "[".repeat(50_000), "]".repeat(50_000)), &mut columns(), None).is_err());
+}
+
+#[test]
+fn json_is_bounded_before_the_stack_is() {
+    let deep = |levels: usize| format!("json('{}1{}')", "[".repeat(levels), "]".repeat(levels));
+    let value = |text: &str| compile(text, &mut columns(), None).map(|expr| expr.eval(&Row(Vec::new())));
+    assert!(matches!(value(&deep(100)), Ok(Ok(_))));
+    assert!(matches!(value(&deep(100_000)), Ok(Err(_))));
 }
 
 #[test]

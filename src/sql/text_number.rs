@@ -188,11 +188,10 @@ impl Parts for Whole {
 
     fn end_with_exponent(mut self, exponent: i64, sign: i128) -> Option<i128> {
         if exponent < 0 {
-            let mut left = -exponent;
-            while self.whole != 0 && left > 0 {
+            // No number has more digits than these.
+            for _ in 0..(-exponent).min(40) {
                 self.fraction = self.whole % 10;
                 self.whole /= 10;
-                left -= 1;
             }
             self.fraction = self.fraction.checked_abs()?;
             self.fraction_digits = 1;

@@ -1,10 +1,10 @@
-//! strftime and strptime: DuckDB's format specifiers.
+//! strftime: timestamps as text by DuckDB's format specifiers.
 
-use super::datetime::{civil_of, make_date, make_time, timestamp_of};
+use super::datetime::civil_of;
 use super::time_parts::{day_of_week, day_of_year, iso_week};
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS: [&str; 12] =
+pub const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
 pub fn day_name(date: i32) -> &'static str {
@@ -15,14 +15,16 @@ pub fn month_name(date: i32) -> &'static str {
     MONTHS[(civil_of(date as i64).1 as usize + 11) % 12]
 }
 
+/// A part of a format.
 #[derive(Clone, Copy)]
-enum Item<'a> {
+pub enum Item<'a> {
     Text(&'a str),
     /// The letter, and whether `-` asks for no padding.
     Field(char, bool),
 }
 
-fn items(format: &str) -> Result<Vec<Item<'_>>, String> {
+/// The parts of a format; `%c`, `%x`, `%X` and `%T` are written out.
+pub fn items(format: &str) -> Result<Vec<Item<'_>>, String> {
     let mut out = Vec::new();
     let mut rest = format;
     while let Some(at) = rest.find('%') {
@@ -36,7 +38,11 @@ fn items(format: &str) -> Result<Vec<Item<'_>>, String> {
             letter = chars.next();
         }
         match letter {
-            Some(c) if "aAwudbBmyYHIpMSgfnzZjUWcxXGV%".contains(c) => out.push(Item::Field(c, bare)),
+            Some(c) if bare && !"dmyHIMSj".contains(c) => return Err(format!("no format specifier `%-{c}`")),
+            Some('c') => out.extend(items("%Y-%m-%d %H:%M:%S")?),
+            Some('x') => out.extend(items("%Y-%m-%d")?),
+            Some('X' | 'T') => out.extend(items("%H:%M:%S")?),
+            Some(c) if "aAwudbhBmyYHIpMSgfnzZjUWGV%".contains(c) => out.push(Item::Field(c, bare)),
             Some(c) => return Err(format!("no format specifier `%{c}`")),
             None => return Err("the format ends with `%`".into()),
         }
@@ -50,11 +56,14 @@ fn items(format: &str) -> Result<Vec<Item<'_>>, String> {
 
 /// An error where the format cannot be used.
 pub fn check(format: &str) -> Result<(), String> {
+    if format.is_empty() {
+        return Err("the format is empty".into());
+    }
     items(format).map(|_| ())
 }
 
-/// The text of a day since 1970-01-01 and of microseconds since its midnight.
-pub fn format(date: i64, time: i64, format: &str) -> Result<String, String> {
+/// The text of a day since 1970-01-01 and of microseconds since its midnight; `zoned`: of a TIMESTAMPTZ, whose zone is UTC.
+pub fn format(date: i64, time: i64, format: &str, zoned: bool) -> Result<String, String> {
     let (year, month, day) = civil_of(date);
     let seconds = time / 1_000_000;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -91,153 +100,13 @@ pub fn format(date: i64, time: i64, format: &str) -> Result<String, String> {
             'u' => number((day_of_week(date) + 6) % 7 + 1, 1),
             'a' => out.push_str(&DAYS[day_of_week(date) as usize % 7][..3]),
             'A' => out.push_str(DAYS[day_of_week(date) as usize % 7]),
-            'b' => out.push_str(&MONTHS[(month as usize + 11) % 12][..3]),
+            'b' | 'h' => out.push_str(&MONTHS[(month as usize + 11) % 12][..3]),
             'B' => out.push_str(MONTHS[(month as usize + 11) % 12]),
             'p' => out.push_str(if hour < 12 { "AM" } else { "PM" }),
             'z' => out.push_str("+00"),
-            'Z' => {}
-            'c' if year < 0 => out.push_str(&format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
-            'c' => out.push_str(&format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
-            'x' => out.push_str(&if year < 0 { format!("{year}-{month:02}-{day:02}") } else { format!("{year:04}-{month:02}-{day:02}") }),
-            'X' => out.push_str(&format!("{hour:02}:{minute:02}:{second:02}")),
+            'Z' => out.push_str(if zoned { "UTC" } else { "" }),
             _ => out.push('%'),
         }
     }
     Ok(out)
-}
-
-/// A number of one to `most` digits from the left.
-fn number(rest: &mut &str, most: usize) -> Option<i64> {
-    let len = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
-    let (digits, tail) = rest.split_at(len);
-    *rest = tail;
-    digits.parse().ok()
-}
-
-/// The timestamp that a text means by a format; None: it does not follow it.
-pub fn parse(text: &str, format: &str) -> Option<i64> {
-    let mut rest = text.trim_matches(' ');
-    let (mut year, mut month, mut day) = (1900, 1, 1);
-    let (mut hour, mut minute, mut second, mut micros) = (0, 0, 0, 0);
-    let (mut afternoon, mut offset) = (None, 0i64);
-    let (mut of_year, mut short_year) = (None, false);
-    for item in items(format).ok()? {
-        let letter = match item {
-            Item::Text(text) => {
-                rest = rest.strip_prefix(text)?;
-                continue;
-            }
-            Item::Field(letter, _) => letter,
-        };
-        match letter {
-            'd' => day = number(&mut rest, 2)?,
-            'm' => month = number(&mut rest, 2)?,
-            'Y' | 'G' => {
-                let negative = rest.starts_with('-');
-                if negative {
-                    rest = &rest[1..];
-                }
-                year = number(&mut rest, 4)?;
-                if negative {
-                    year = -year;
-                }
-            }
-            'y' => {
-                year = number(&mut rest, 2)?;
-                short_year = true;
-            }
-            'H' => hour = number(&mut rest, 2)?,
-            'I' => hour = number(&mut rest, 2)?,
-            'M' => minute = number(&mut rest, 2)?,
-            'S' => second = number(&mut rest, 2)?,
-            'j' => of_year = Some(number(&mut rest, 3)?),
-            'w' | 'u' | 'U' | 'W' | 'V' => {
-                number(&mut rest, 2)?;
-            }
-            'f' | 'g' | 'n' => {
-                let most = match letter {
-                    'f' => 6,
-                    'g' => 3,
-                    _ => 9,
-                };
-                let len = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
-                let n = number(&mut rest, most)?;
-                // Fewer digits are a fraction's first ones.
-                let scaled = n * 10i64.pow((9 - len.min(9)) as u32);
-                micros = scaled / 1000;
-            }
-            'a' | 'A' | 'b' | 'B' => {
-                let days = matches!(letter, 'a' | 'A');
-                let names: &[&str] = if days { &DAYS } else { &MONTHS };
-                let full = letter.is_ascii_uppercase();
-                let found = names.iter().position(|name| {
-                    let name = if full { name } else { &name[..3] };
-                    rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-                })?;
-                rest = &rest[if full { names[found].len() } else { 3 }..];
-                if !days {
-                    month = found as i64 + 1;
-                }
-            }
-            'p' => {
-                let half = rest.get(..2)?;
-                afternoon = Some(match half.to_ascii_lowercase().as_str() {
-                    "am" => false,
-                    "pm" => true,
-                    _ => return None,
-                });
-                rest = &rest[2..];
-            }
-            'z' => {
-                let sign = match rest.bytes().next()? {
-                    b'+' => 1,
-                    b'-' => -1,
-                    b'Z' | b'z' => {
-                        rest = &rest[1..];
-                        continue;
-                    }
-                    _ => return None,
-                };
-                rest = &rest[1..];
-                let digits = |rest: &mut &str| -> Option<i64> {
-                    let two = rest.get(..2)?;
-                    *rest = &rest[2..];
-                    two.parse::<u8>().ok().map(i64::from)
-                };
-                let hours = digits(&mut rest)?;
-                let colon = rest.starts_with(':');
-                if colon {
-                    rest = &rest[1..];
-                }
-                let minutes = if rest.bytes().next().is_some_and(|b| b.is_ascii_digit()) { digits(&mut rest)? } else { 0 };
-                offset = sign * (hours * 60 + minutes);
-            }
-            'Z' => {
-                rest = rest.strip_prefix("UTC").or_else(|| rest.strip_prefix("GMT"))?;
-            }
-            '%' => rest = rest.strip_prefix('%')?,
-            _ => return None,
-        }
-    }
-    if !rest.trim_matches(' ').is_empty() {
-        return None;
-    }
-    if short_year {
-        year += if year < 69 { 2000 } else { 1900 };
-    }
-    if let Some(afternoon) = afternoon {
-        if !(1..=12).contains(&hour) {
-            return None;
-        }
-        hour = hour % 12 + if afternoon { 12 } else { 0 };
-    }
-    let date = match of_year {
-        Some(n) => {
-            let first = make_date(year, 1, 1)?;
-            let date = first.checked_add(i32::try_from(n).ok()? - 1)?;
-            (civil_of(date as i64).0 == year).then_some(date)?
-        }
-        None => make_date(year, month, day)?,
-    };
-    timestamp_of(date, make_time(hour, minute, second, micros)?)?.checked_sub(offset * 60_000_000)
 }

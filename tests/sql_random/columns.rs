@@ -190,7 +190,7 @@ pub const LITERALS: &[(&str, &[&str])] = &[
     ("TIMESTAMP WITH TIME ZONE", &["TIMESTAMPTZ '2020-05-05 05:05:05+02'"]),
     ("INTERVAL", &["INTERVAL 1 DAY", "INTERVAL '1 month'", "INTERVAL 90 MINUTE", "INTERVAL '-1 year 3 days 00:00:01.5'"]),
     ("JSON", &["JSON '{\"a\": [1, {\"b\": null}]}'", "'[true]'::JSON"]),
-    ("INTEGER[]", &["[1, 2]", "[]", "[NULL]"]),
+    ("INTEGER[]", &["[1, 2]", "[3, NULL]"]),
 ];
 
 /// Text that a cast might read in more than one way, each cast to every type.

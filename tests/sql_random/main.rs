@@ -20,7 +20,7 @@ use oracle::{Case, Oracle};
 use tree::Tree;
 
 /// Differences that are shown and shrunk; there may be more.
-const SHOWN: usize = 200;
+const SHOWN: usize = 40;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
@@ -124,8 +124,9 @@ fn casts_between_all_pairs_of_types_mean_what_duckdb_means() {
     let mut hunt = Hunt::new(1);
     for (name, _, _) in COLUMNS {
         for how in ["CAST", "TRY_CAST"] {
-            let trees = types().iter().map(|ty| (Tree::leaf(format!("{how}({name} AS {ty})"), None), None)).collect();
-            hunt.compare(trees);
+            // A map of TRY_CAST whose keys have no value cannot be read, not even by DuckDB.
+            let types = types().into_iter().filter(|ty| how == "CAST" || !matches!(ty, Type::Map(..)));
+            hunt.compare(types.map(|ty| (Tree::leaf(format!("{how}({name} AS {ty})"), None), None)).collect());
         }
         hunt.compare(types().into_iter().map(|ty| (Tree::leaf(*name, None), Some(ty))).collect());
     }

@@ -66,15 +66,15 @@ impl Tree {
                 best.visit(&mut { at }, &mut |tree| node = Some(tree.clone()));
                 let Some(node) = node else { continue };
                 let mut smaller: Vec<Tree> = node.children.clone();
-                if !node.children.is_empty() {
-                    if let Some(ty) = &node.ty {
-                        smaller.extend(leaves(ty).into_iter().map(|leaf| Tree::leaf(leaf, Some(ty.clone()))));
-                    }
+                if !node.children.is_empty()
+                    && let Some(ty) = &node.ty
+                {
+                    smaller.extend(leaves(ty).into_iter().map(|leaf| Tree::leaf(leaf, Some(ty.clone()))));
                 }
                 for new in smaller {
                     let Some(tree) = best.replaced(&mut { at }, &|_| Some(new.clone())) else { continue };
                     tries += 1;
-                    if tries > 400 {
+                    if tries > 150 {
                         return best;
                     }
                     if differs(&tree) {

@@ -7,7 +7,7 @@ use super::{Function, lenient, strict, take, typed, want_args};
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit};
 use crate::sql::eval::Node;
 use crate::sql::json::path::Path;
-use crate::sql::json::tree::Json;
+use crate::sql::json::tree::{BYTES_MAX, Json};
 use crate::sql::json::{self, Strictness, structure, to_json};
 use crate::sql::parse::Parser;
 use crate::sql::{CompileError, EvalError, Type, Value};
@@ -132,7 +132,8 @@ fn at_paths(
         if parsed_path.is_wildcard() {
             return Ok(strict(vec![of], list, span, move |args| {
                 let json = parsed(args.first())?;
-                Ok(Value::List(Arc::new(parsed_path.all(&json).into_iter().map(|found| run(Some(found))).collect())))
+                let found = parsed_path.all(&json).ok_or_else(|| EvalError("the JSON path finds too much".into()))?;
+                Ok(Value::List(Arc::new(found.into_iter().map(|found| run(Some(found))).collect())))
             }));
         }
         return Ok(strict(vec![of], ty, span, move |args| Ok(run(parsed_path.one(&parsed(args.first())?)))));
@@ -159,7 +160,13 @@ fn text_of(found: Option<&Json>) -> Value {
 fn of_json(args: Vec<Typed>, ty: Type, span: &Range<usize>, run: fn(&Json) -> String) -> Bound {
     want_args(&args, 1..=1, span)?;
     args.iter().try_for_each(want_json)?;
-    Ok(strict(args, ty, span, move |args| Ok(Value::text(run(&parsed(args.first())?)))))
+    Ok(strict(args, ty, span, move |args| {
+        let text = run(&parsed(args.first())?);
+        if text.len() > BYTES_MAX {
+            return Err(EvalError("the text would be too long".into()));
+        }
+        Ok(Value::text(text))
+    }))
 }
 
 fn valid(args: Vec<Typed>, span: &Range<usize>) -> Bound {

@@ -78,7 +78,8 @@ fn each(binder: &mut Binder, call: &Call, each: Each) -> Bound {
     binder.locals.truncate(first_local);
     let body = bound?;
     let castable = |to: &Type| -> Result<(), CompileError> {
-        if cast::castable(&body.ty, to) {
+        // Of no elements nothing is asked.
+        if cast::castable(&body.ty, to) || item_ty == Type::Null {
             return Ok(());
         }
         Err(error(format!("the lambda must give {to}, it gives {}", body.shown()), &body.span))

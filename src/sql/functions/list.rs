@@ -27,8 +27,14 @@ pub const TABLE: &[Function] = &[
     typed(&["list_position", "list_indexof", "array_position", "array_indexof"], "list_position(list, element)", position),
     typed(&["list_extract", "list_element", "array_extract"], "list_extract(list, index)", |args, span| {
         want_args(&args, 2..=2, span)?;
+        if let Type::Struct(_) = args[0].ty {
+            return super::structs::extract(args, span);
+        }
         let mut args = args.into_iter();
-        element(take(&mut args, span)?, take(&mut args, span)?, span.clone())
+        let (of, index) = (take(&mut args, span)?, take(&mut args, span)?);
+        // A NULL is taken for text here.
+        let of = if of.ty == Type::Null { of.cast(&Type::Varchar) } else { of };
+        element(of, index, span.clone())
     }),
     typed(&["list_slice", "array_slice"], "list_slice(list, from, to [, step])", |args, span| {
         want_args(&args, 3..=4, span)?;
@@ -116,6 +122,9 @@ pub fn concat(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         inner(arg)?;
     }
     let ty = common_type(args.iter(), "list_concat")?;
+    if ty == Type::Null {
+        return Ok(super::null(Type::Null, span));
+    }
     let args = args.into_iter().map(|arg| arg.cast(&ty)).collect();
     Ok(lenient(args, ty, span, |args| {
         let mut out: Option<Vec<Value>> = None;
@@ -184,7 +193,7 @@ fn place(index: i128, len: usize) -> Option<usize> {
 /// `xs[i]` on a list or a text.
 pub fn element(of: Typed, index: Typed, span: Range<usize>) -> Bound {
     let by_text = index.ty == Type::Varchar;
-    if of.ty == Type::Null && by_text {
+    if of.ty == Type::Null && !matches!(index.ty, Type::Null) && coerce::cast_cost(index.source(), &Type::BigInt).is_none_or(|_| by_text) {
         return Ok(super::null(Type::Null, &span));
     }
     let index = implicit(index, &Type::BigInt, "an index")?;
@@ -254,7 +263,8 @@ pub fn slice(of: Typed, low: Option<Typed>, high: Option<Typed>, step: Option<Ty
     let mut args = vec![of];
     for bound in [low, high, step] {
         args.push(match bound {
-            // A bound is cast, not only converted where that is silent.
+            // A step is converted where that is silent, a bound is cast.
+            Some(step) if args.len() == 3 => implicit(step, &Type::BigInt, "a slice's step")?,
             Some(bound) if !cast::castable(&bound.ty, &Type::BigInt) => {
                 return Err(error(format!("a slice's bound is a number, this is {}", bound.shown()), &bound.span));
             }
@@ -269,6 +279,7 @@ pub fn slice(of: Typed, low: Option<Typed>, high: Option<Typed>, step: Option<Ty
         }
         let (low, high) = (bound(0), bound(1));
         Ok(match (args.first(), bound(2)) {
+            (Some(Value::List(items)), Some(0)) if slice_places(low, high, items.len()).is_empty() => Value::List(Arc::new(Vec::new())),
             (Some(Value::List(_)), Some(0)) => return Err(EvalError("the step of a slice cannot be 0".into())),
             (Some(Value::List(items)), Some(step)) => {
                 let places = stepped_places(low, high, step, items.len());
@@ -338,8 +349,9 @@ fn each_once(args: &[Value]) -> Vec<Value> {
 /// Each element once, in order of first appearance, without NULL.
 fn distinct(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 1..=1, span)?;
-    let ty = inner(&args[0])?;
-    Ok(strict(args, list_of(ty), span, |args| Ok(Value::List(Arc::new(each_once(args))))))
+    inner(&args[0])?;
+    let ty = args[0].ty.clone();
+    Ok(strict(args, ty, span, |args| Ok(Value::List(Arc::new(each_once(args))))))
 }
 
 fn unique(args: Vec<Typed>, span: &Range<usize>) -> Bound {

@@ -74,6 +74,9 @@ pub const TABLE: &[Function] = &[
 
 /// The aggregate of a name over the first argument.
 fn by_name(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    if args.first().is_some_and(|of| of.ty == Type::Null) {
+        return Ok(null(Type::Null, span));
+    }
     if matches!(name, "string_agg" | "group_concat" | "listagg") {
         want_args(&args, 1..=2, span)?;
         return joined(args, span, false);
@@ -99,11 +102,11 @@ fn by_name(name: &str, args: Vec<Typed>, span: &Range<usize>) -> Bound {
         "histogram" => histogram(args, span),
         "entropy" => entropy(args, span),
         "product" => doubles(args, span, |xs| (!xs.is_empty()).then(|| xs.iter().product())),
-        "stddev_pop" => doubles(args, span, |xs| statistics::variance_pop(xs).map(f64::sqrt)),
-        "stddev_samp" | "stddev" => doubles(args, span, |xs| statistics::variance_samp(xs).map(f64::sqrt)),
-        "var_pop" => doubles(args, span, statistics::variance_pop),
-        "var_samp" | "variance" => doubles(args, span, statistics::variance_samp),
-        "sem" => doubles(args, span, |xs| statistics::variance_pop(xs).map(|v| v.sqrt() / (xs.len() as f64).sqrt())),
+        "stddev_pop" => spread(args, span, |xs| statistics::variance_pop(xs).map(f64::sqrt)),
+        "stddev_samp" | "stddev" => spread(args, span, |xs| statistics::variance_samp(xs).map(f64::sqrt)),
+        "var_pop" => spread(args, span, statistics::variance_pop),
+        "var_samp" | "variance" => spread(args, span, statistics::variance_samp),
+        "sem" => spread(args, span, |xs| statistics::variance_pop(xs).map(|v| v.sqrt() / (xs.len() as f64).sqrt())),
         "skewness" => doubles(args, span, |xs| Moments::of(xs).skewness()),
         "kurtosis" => doubles(args, span, |xs| Moments::of(xs).kurtosis(true)),
         "kurtosis_pop" => doubles(args, span, |xs| Moments::of(xs).kurtosis(false)),
@@ -133,6 +136,18 @@ fn doubles(args: Vec<Typed>, span: &Range<usize>, run: fn(&[f64]) -> Option<f64>
     Ok(strict(vec![of], Type::Double, span, move |args| Ok(run(&numbers(args)).map_or(Value::Null, Value::Double))))
 }
 
+/// A statistic that fails where it is not finite.
+fn spread(args: Vec<Typed>, span: &Range<usize>, run: fn(&[f64]) -> Option<f64>) -> Bound {
+    let (of, own) = one(args, span)?;
+    want_numbers(&of, &own)?;
+    let of = of.cast(&list_of(Type::Double));
+    Ok(strict(vec![of], Type::Double, span, move |args| match run(&numbers(args)) {
+        None => Ok(Value::Null),
+        Some(x) if x.is_finite() => Ok(Value::Double(x)),
+        Some(_) => Err(EvalError("the spread of the list is out of range".into())),
+    }))
+}
+
 fn numbers(args: &[Value]) -> Vec<f64> {
     let number = |value: &Value| if let Value::Double(x) = value { Some(*x) } else { None };
     items(args).unwrap_or_default().iter().filter_map(number).collect()
@@ -156,7 +171,7 @@ fn bits(args: Vec<Typed>, span: &Range<usize>, join: fn(i128, i128) -> i128) -> 
     }))
 }
 
-/// The texts of the elements that are not NULL; of none NULL, or with `empty` no text.
+/// The texts of the elements that are not NULL; of none NULL, or with `empty` the empty text for an empty list.
 fn joined(args: Vec<Typed>, span: &Range<usize>, empty: bool) -> Bound {
     let mut args = args.into_iter();
     let of = take(&mut args, span)?;
@@ -170,7 +185,8 @@ fn joined(args: Vec<Typed>, span: &Range<usize>, empty: bool) -> Bound {
     };
     Ok(strict(vec![of, separator], Type::Varchar, span, move |args| {
         let separator = args.get(1).and_then(Value::as_text).unwrap_or_default();
-        let mut out: Option<String> = empty.then(String::new);
+        let none = items(args).unwrap_or_default().is_empty();
+        let mut out: Option<String> = (empty && none).then(String::new);
         let mut any = false;
         for item in items(args).unwrap_or_default().iter().filter(|item| !item.is_null()) {
             let out = out.get_or_insert_with(String::new);
@@ -234,7 +250,14 @@ fn middle_type(of: &Typed, own: &Type) -> Result<Type, CompileError> {
         ty if ty.is_integer() => Type::Double,
         Type::Null => Type::Null,
         Type::Date => Type::Timestamp,
-        Type::Float | Type::Double | Type::Decimal { .. } | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Varchar => own.clone(),
+        Type::Boolean
+        | Type::Float
+        | Type::Double
+        | Type::Decimal { .. }
+        | Type::Time
+        | Type::Timestamp
+        | Type::TimestampTz
+        | Type::Varchar => own.clone(),
         _ => return Err(error(format!("{own} has no median here"), &of.span)),
     })
 }
@@ -248,7 +271,7 @@ fn middle(mut values: Vec<Value>) -> Value {
     match (low, high) {
         (Value::Double(a), Value::Double(b)) => Value::Double(a * 0.5 + b * 0.5),
         (Value::Float(a), Value::Float(b)) => Value::Float((*a as f64 * 0.5 + *b as f64 * 0.5) as f32),
-        (Value::Int(a), Value::Int(b)) => Value::Int(a + (b - a) / 2),
+        (Value::Int(a), Value::Int(b)) => Value::Int(b.checked_sub(*a).map_or(a / 2 + b / 2, |distance| a + distance / 2)),
         (Value::Timestamp(a), Value::Timestamp(b)) => Value::Timestamp(((*a as i128 + *b as i128).div_euclid(2)) as i64),
         (Value::Time(a), Value::Time(b)) => Value::Time((a + b) / 2),
         (low, _) => low.clone(),
@@ -285,14 +308,16 @@ fn extreme(args: Vec<Typed>, span: &Range<usize>, greatest: bool) -> Bound {
     want_args(&args, 1..=1, span)?;
     let ty = inner(&args[0])?;
     let by = By::of(&ty);
+    let nested = ty.is_nested();
     Ok(strict(args, ty, span, move |args| {
         let present = items(args).unwrap_or_default().iter().filter(|x| !x.is_null());
         // Of equal ones the first.
         let found = present.reduce(|best, item| {
-            let order = by.order(item, best);
+            let order = if nested { compare::order_by_key(item, best) } else { by.order(item, best) };
             if if greatest { order.is_gt() } else { order.is_lt() } { item } else { best }
         });
-        Ok(found.cloned().unwrap_or_default())
+        let found = found.cloned().unwrap_or_default();
+        Ok(if nested { compare::without_negative_zero(found) } else { found })
     }))
 }
 
@@ -329,14 +354,22 @@ fn sum(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     }))
 }
 
+/// Of numbers DOUBLE, of dates and timestamps a timestamp.
 fn average(args: Vec<Typed>, span: &Range<usize>) -> Bound {
-    want_args(&args, 1..=1, span)?;
-    let own = inner(&args[0])?;
-    if !own.is_numeric() && own != Type::Null {
-        return Err(error(format!("list_avg wants numbers, these are {own}"), &args[0].span));
+    let (of, own) = one(args, span)?;
+    if matches!(own, Type::Date | Type::Timestamp | Type::TimestampTz) {
+        let ty = if own == Type::Date { Type::Timestamp } else { own };
+        let of = of.cast(&list_of(ty.clone()));
+        return Ok(strict(vec![of], ty, span, |args| {
+            let moment = |value: &Value| if let Value::Timestamp(at) = value { Some(*at as i128) } else { None };
+            let moments: Vec<i128> = items(args).unwrap_or_default().iter().filter_map(moment).collect();
+            let mean = moments.iter().sum::<i128>().checked_div(moments.len() as i128);
+            Ok(mean.map_or(Value::Null, |mean| Value::Timestamp(mean as i64)))
+        }));
     }
+    want_numbers(&of, &own)?;
     let scale = if let Type::Decimal { scale, .. } = own { scale } else { 0 };
-    Ok(strict(args, Type::Double, span, move |args| {
+    Ok(strict(vec![of], Type::Double, span, move |args| {
         let (mut whole, mut float, mut count) = (0i128, 0f64, 0u64);
         for item in items(args).unwrap_or_default() {
             match item {
@@ -350,8 +383,8 @@ fn average(args: Vec<Typed>, span: &Range<usize>) -> Bound {
         if count == 0 {
             return Ok(Value::Null);
         }
-        let total = float + whole as f64 / cast::power_of_ten(scale) as f64;
-        Ok(Value::Double(total / count as f64))
+        let whole = whole as f64 / (count as f64 * cast::power_of_ten(scale) as f64);
+        Ok(Value::Double(float / count as f64 + whole))
     }))
 }
 

@@ -1,12 +1,14 @@
 //! The order of lists: sorting, choosing elements, zipping.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::list::{inner, items, list_of};
 use super::{Function, lenient, null, strict, take, typed, want_args};
 use crate::sql::bind::{Bound, Typed, error, implicit};
-use crate::sql::compare::By;
+use crate::sql::compare::{self, By};
+use crate::sql::eval::Node;
 use crate::sql::{CompileError, EvalError, Type, Value};
 
 pub const TABLE: &[Function] = &[
@@ -29,6 +31,10 @@ struct Order {
 }
 
 impl Order {
+    fn of_values(&self, a: &Value, b: &Value) -> Ordering {
+        if self.by == By::Value { compare::order_by_key(a, b) } else { self.by.order(a, b) }
+    }
+
     /// Takes the options off the arguments. NULLs come last, unless the options say otherwise.
     fn take(args: &mut Vec<Typed>, reverse: bool) -> Result<Order, CompileError> {
         let (mut descending, mut nulls_first) = (reverse, false);
@@ -46,10 +52,10 @@ impl Order {
         Ok(Order { by, descending, nulls_first })
     }
 
-    fn compare(&self, a: &Value, b: &Value) -> std::cmp::Ordering {
+    fn compare(&self, a: &Value, b: &Value) -> Ordering {
         match (a.is_null(), b.is_null()) {
-            (false, false) if self.descending => self.by.order(b, a),
-            (false, false) => self.by.order(a, b),
+            (false, false) if self.descending => self.of_values(b, a),
+            (false, false) => self.of_values(a, b),
             (a, b) if self.nulls_first => b.cmp(&a),
             (a, b) => a.cmp(&b),
         }
@@ -59,6 +65,10 @@ impl Order {
 fn sort(mut args: Vec<Typed>, span: &Range<usize>, reverse: bool) -> Bound {
     want_args(&args, 1..=if reverse { 2 } else { 3 }, span)?;
     let order = Order::take(&mut args, reverse)?;
+    // DuckDB has no type for what a NULL literal makes NULL.
+    if matches!(args[0].node, Node::Const(Value::Null)) {
+        return Ok(null(Type::Null, span));
+    }
     let ty = args[0].ty.clone();
     Ok(strict(args, ty, span, move |args| {
         let mut items = items(args).unwrap_or_default().to_vec();
@@ -87,7 +97,7 @@ fn chosen_by(args: Vec<Typed>, of_what: Type, span: &Range<usize>) -> Result<(Ve
     let mut args = args.into_iter();
     let (of, by) = (take(&mut args, span)?, take(&mut args, span)?);
     inner(&of)?;
-    let ty = of.ty.clone();
+    let ty = if by.ty == Type::Null { Type::Null } else { of.ty.clone() };
     Ok((vec![of, implicit(by, &list_of(of_what), "the second argument")?], ty))
 }
 

@@ -52,7 +52,10 @@ fn calendar_difference(later: i64, earlier: i64) -> Option<Interval> {
 
 fn normalized(args: &[Value]) -> Outcome {
     let Some(Value::Interval(interval)) = args.first() else { return Ok(Value::Null) };
-    let (months, days, micros) = datetime::interval_order(*interval);
+    // Every part keeps its sign.
+    let days = interval.days as i64 + interval.micros / datetime::MICROS_PER_DAY;
+    let months = interval.months as i64 + days / 30;
+    let (days, micros) = (days % 30, interval.micros % datetime::MICROS_PER_DAY);
     let narrow = |n: i64| i32::try_from(n).map_err(|_| interval_out_of_range());
     Ok(Value::Interval(Interval { months: narrow(months)?, days: narrow(days)?, micros }))
 }
@@ -112,7 +115,7 @@ fn bucket(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     let of = take(&mut args, span)?;
     let ty = match &of.ty {
         Type::Date | Type::Timestamp | Type::TimestampTz => of.ty.clone(),
-        Type::Null => Type::Timestamp,
+        Type::Null => Type::Date,
         _ => return Err(error(format!("a date or timestamp is wanted here, this is {}", of.shown()), &of.span)),
     };
     let moments = if ty == Type::TimestampTz { Type::TimestampTz } else { Type::Timestamp };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Call, Function, lenient, null, strict, take, typed, want_args, written};
 use crate::sql::ast::{Ast, Kind};
-use crate::sql::bind::{Binder, Bound, Typed, error, error_with_help, implicit};
+use crate::sql::bind::{Binder, Bound, Typed, error, error_with_help, field, implicit};
 use crate::sql::compare;
 use crate::sql::eval::{Node, Run};
 use crate::sql::{CompileError, Type, Value};
@@ -13,7 +13,7 @@ use crate::sql::{CompileError, Type, Value};
 pub const TABLE: &[Function] = &[
     typed(&["row"], "row(any, …)", row),
     written(&["struct_pack"], "struct_pack(name := value, …)", pack),
-    written(&["struct_extract"], "struct_extract(struct, 'name') or struct_extract(row, number)", extract),
+    typed(&["struct_extract"], "struct_extract(struct, 'name') or struct_extract(row, number)", extract),
     typed(&["struct_extract_at"], "struct_extract_at(struct, number)", extract_at),
     written(&["struct_update"], "struct_update(struct, name := value, …)", |binder, call| change(binder, call, true)),
     written(&["struct_insert"], "struct_insert(struct, name := value, …)", |binder, call| change(binder, call, false)),
@@ -76,14 +76,15 @@ fn numbered(of: Typed, number: &Typed, span: &Range<usize>) -> Bound {
     Ok(Typed::new(Node::Field(Box::new(of.node), place), ty, span.clone()))
 }
 
-fn extract(binder: &mut Binder, call: &Call) -> Bound {
-    let args = binder.bind_all(call.args)?;
-    want_args(&args, 2..=2, &call.span)?;
-    let [of, name] = args.as_slice() else { return Err(error("two arguments are wanted", &call.span)) };
-    fields_of(of)?;
+/// A field by its name, of a row by its number.
+pub fn extract(args: Vec<Typed>, span: &Range<usize>) -> Bound {
+    want_args(&args, 2..=2, span)?;
+    let mut args = args.into_iter();
+    let (of, name) = (take(&mut args, span)?, take(&mut args, span)?);
+    fields_of(&of)?;
     match &name.node {
-        Node::Const(Value::Text(name)) => binder.field(of.clone(), name, call.span.clone()),
-        Node::Const(Value::Int(_)) if of.ty.is_row() => numbered(of.clone(), name, &call.span),
+        Node::Const(Value::Text(name)) => field(of, name, span.clone()),
+        Node::Const(Value::Int(_)) if of.ty.is_row() => numbered(of, &name, span),
         Node::Const(Value::Int(_)) => Err(error_with_help("only the fields of a row have numbers", "name the field", &name.span)),
         _ => Err(error("a struct's field is named by a constant", &name.span)),
     }
@@ -100,6 +101,7 @@ fn change(binder: &mut Binder, call: &Call, replaces: bool) -> Bound {
     let Some(((None, of), rest)) = call.args.split_first() else { return Err(error("a struct is wanted first", &call.span)) };
     let of = binder.bind(of)?;
     let mut fields = fields_of(&of)?.to_vec();
+    let to_row = of.ty.is_row();
     let changes = named(binder, rest)?;
     if changes.is_empty() {
         return Err(error("at least one `name := value` is wanted", &call.span));
@@ -114,6 +116,8 @@ fn change(binder: &mut Binder, call: &Call, replaces: bool) -> Bound {
                 place
             }
             None => {
+                // What a row gets has no name either.
+                let name = if to_row { String::new() } else { name };
                 fields.push((name, value.ty.clone()));
                 fields.len() - 1
             }

@@ -8,6 +8,7 @@ use super::{Function, Overload, null, plain, strict, take, typed, want_args};
 use crate::sql::arith;
 use crate::sql::bind::{Bound, Typed, error, error_with_help, implicit, unit};
 use crate::sql::eval::{Node, Outcome, date_out_of_range, interval_out_of_range};
+use crate::sql::time_parse::{self, Parsed};
 use crate::sql::time_parts::{self, Part};
 use crate::sql::{EvalError, Interval, Type, Value, cast, datetime, time_format};
 
@@ -83,14 +84,7 @@ pub const TABLE: &[Function] = &[
     plain(
         &["make_timestamp"],
         "make_timestamp(year, month, day, hour, minute, seconds) or make_timestamp(microseconds)",
-        &[
-            overload!(&[I64, I64, I64, I64, I64, D], Type::Timestamp, make_timestamp),
-            overload!(&[I64], Type::Timestamp, |a| i64::try_from(int(a, 0))
-                .ok()
-                .filter(|at| datetime::is_in_range(*at))
-                .map(Value::Timestamp)
-                .ok_or_else(date_out_of_range)),
-        ],
+        &[overload!(&[I64, I64, I64, I64, I64, D], Type::Timestamp, make_timestamp), overload!(&[I64], Type::Timestamp, of_microseconds)],
     ),
     plain(&["make_timestamp_ms"], "make_timestamp_ms(milliseconds)", &[overload!(&[I64], Type::Timestamp, of_milliseconds)]),
     plain(
@@ -99,7 +93,7 @@ pub const TABLE: &[Function] = &[
         &[
             overload!(&[I64, I64, I64, I64, I64, D], Type::TimestampTz, make_timestamp),
             overload!(&[I64, I64, I64, I64, I64, D, Type::Varchar], Type::TimestampTz, make_timestamp),
-            overload!(&[I64], Type::TimestampTz, |a| Ok(Value::Timestamp(int(a, 0) as i64))),
+            overload!(&[I64], Type::TimestampTz, of_microseconds),
         ],
     ),
     plain(&["to_timestamp"], "to_timestamp(seconds)", &[overload!(&[D], Type::TimestampTz, to_timestamp)]),
@@ -134,7 +128,7 @@ fn double(args: &[Value], i: usize) -> f64 {
 }
 
 fn micros_interval(x: f64, factor: f64) -> Outcome {
-    let micros = (x * factor).round();
+    let micros = (x * factor).round_ties_even();
     if micros.is_nan() || micros.abs() >= 9.2e18 {
         return Err(interval_out_of_range());
     }
@@ -215,11 +209,17 @@ fn micros(value: Option<&Value>) -> Option<i64> {
     }
 }
 
+/// True for an infinite date or timestamp.
+pub fn is_infinite(args: &[Value]) -> bool {
+    micros(args.first()).is_some_and(|at| !datetime::is_finite(at))
+}
+
 fn trunc(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     want_args(&args, 2..=2, span)?;
     let mut args = args.into_iter();
     let part = constant_part(&take(&mut args, span)?)?;
     let of = moment(take(&mut args, span)?, &[Type::Interval])?;
+    no_era(part, span)?;
     if of.ty == Type::Interval {
         return Ok(strict(vec![of], Type::Interval, span, move |a| match a.first() {
             Some(Value::Interval(i)) => Ok(Value::Interval(time_parts::truncate_interval(*i, part))),
@@ -323,6 +323,14 @@ fn epoch_ms(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     Ok(strict(args, Type::Timestamp, span, of_milliseconds))
 }
 
+/// Only finite timestamps, whose date can be written.
+fn of_microseconds(args: &[Value]) -> Outcome {
+    match i64::try_from(int(args, 0)) {
+        Ok(at) if at >= datetime::TIMESTAMP_LEAST && datetime::is_finite(at) => Ok(Value::Timestamp(at)),
+        _ => Err(date_out_of_range()),
+    }
+}
+
 fn of_milliseconds(args: &[Value]) -> Outcome {
     i64::try_from(int(args, 0) * 1000).map(Value::Timestamp).map_err(|_| date_out_of_range())
 }
@@ -362,8 +370,16 @@ fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bo
             value => micros(value).filter(|t| datetime::is_finite(*t)),
         };
         let Some(at) = at else { return Ok(Value::Null) };
-        at.div_euclid(divisor).checked_mul(factor).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
+        (at / divisor).checked_mul(factor).map(|n| Value::Int(n as i128)).ok_or_else(date_out_of_range)
     }))
+}
+
+/// Eras and zones can be asked for, but neither be counted nor begin.
+fn no_era(part: Part, span: &Range<usize>) -> Result<(), crate::sql::CompileError> {
+    if matches!(part, Part::Era | Part::Timezone) {
+        return Err(error("this part has neither a start nor a length", span));
+    }
+    Ok(())
 }
 
 fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i128, i128) -> Option<i64>) -> Bound {
@@ -391,6 +407,10 @@ fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i128, i128)
     if (from.ty == Type::Time) != (to.ty == Type::Time) {
         return Err(error(format!("{} and {} have no difference", from.shown(), to.shown()), span));
     }
+    if from.ty == Type::Time && !part.is_of_time() {
+        return Err(error("a TIME has no such part", span));
+    }
+    no_era(part, span)?;
     Ok(strict(vec![from, to], I64, span, move |a| {
         let at = |i: usize| match a.get(i) {
             Some(Value::Time(t)) => Some(*t as i128),
@@ -414,10 +434,11 @@ fn date(year: i128, month: i128, day: i128) -> Result<i32, EvalError> {
 fn time(hour: i128, minute: i128, seconds: Option<&Value>) -> Result<i64, EvalError> {
     let seconds = if let Some(Value::Double(x)) = seconds { *x } else { 0.0 };
     let micros = (seconds * 1e6).round();
-    let valid = (0.0..60e6).contains(&micros);
-    (|| datetime::make_time(i64::try_from(hour).ok()?, i64::try_from(minute).ok()?, micros as i64 / 1_000_000, micros as i64 % 1_000_000))()
-        .filter(|_| valid)
-        .ok_or_else(|| EvalError(format!("there is no time {hour}:{minute}:{seconds}")))
+    // A minute may have a leap second.
+    let valid = (0.0..61e6).contains(&micros) && (0..24).contains(&hour) && (0..60).contains(&minute);
+    let midnight = hour == 24 && minute == 0 && micros == 0.0;
+    let total = if valid || midnight { Some((hour as i64 * 60 + minute as i64) * 60_000_000 + micros as i64) } else { None };
+    total.filter(|total| *total <= datetime::MICROS_PER_DAY).ok_or_else(|| EvalError(format!("there is no time {hour}:{minute}:{seconds}")))
 }
 
 fn make_timestamp(args: &[Value]) -> Outcome {
@@ -474,7 +495,8 @@ fn strftime(args: Vec<Typed>, span: &Range<usize>) -> Bound {
     if let Some(text) = format.constant_text() {
         time_format::check(text).map_err(|message| error(message, &format.span))?;
     }
-    Ok(strict(vec![of, format], Type::Varchar, span, |a| {
+    let zoned = of.ty == Type::TimestampTz;
+    Ok(strict(vec![of, format], Type::Varchar, span, move |a| {
         let (date, time) = match a.first() {
             Some(Value::Timestamp(at)) if !datetime::is_finite(*at) => return Ok(Value::text(datetime::format_timestamp(*at))),
             Some(Value::Timestamp(at)) => (datetime::date_of(*at), datetime::time_of(*at)),
@@ -482,7 +504,8 @@ fn strftime(args: Vec<Typed>, span: &Range<usize>) -> Bound {
             Some(Value::Date(date)) => (*date, 0),
             _ => return Ok(Value::Null),
         };
-        time_format::format(date as i64, time, a.get(1).and_then(Value::as_text).unwrap_or_default()).map(Value::text).map_err(EvalError)
+        let format = a.get(1).and_then(Value::as_text).unwrap_or_default();
+        time_format::format(date as i64, time, format, zoned).map(Value::text).map_err(EvalError)
     }))
 }
 
@@ -494,19 +517,25 @@ fn strptime(args: Vec<Typed>, span: &Range<usize>, or_null: bool) -> Bound {
     let formats = take(&mut args, span)?;
     let list = match &formats.node {
         Node::Const(Value::Text(format)) => vec![format.to_string()],
-        Node::Const(Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_string)).collect(),
+        Node::Const(Value::List(items)) if !items.is_empty() => {
+            items.iter().filter_map(|item| item.as_text().map(str::to_string)).collect()
+        }
         Node::Const(Value::Null) => return Ok(null(Type::Timestamp, span)),
         _ => return Err(error("the format must be a constant", &formats.span)),
     };
     for format in &list {
         time_format::check(format).map_err(|message| error(message, &formats.span))?;
+        if format.contains("%n") {
+            return Err(error("`%n` gives a TIMESTAMP_NS, which is not part of the expression language", &formats.span));
+        }
     }
     let zoned = list.iter().any(|format| format.contains("%z") || format.contains("%Z"));
     let list = Arc::new(list);
     Ok(strict(vec![of], if zoned { Type::TimestampTz } else { Type::Timestamp }, span, move |a| {
         let text = a.first().and_then(Value::as_text).unwrap_or_default();
-        match list.iter().find_map(|format| time_format::parse(text, format)) {
-            Some(at) => Ok(Value::Timestamp(at)),
+        match list.iter().find_map(|format| time_parse::parse(text, format)) {
+            Some(Parsed { at, zone: None }) => Ok(Value::Timestamp(at)),
+            Some(Parsed { at, zone: Some(zone) }) => zones::moment(at, &zones::zone(&zone)?).map(Value::Timestamp),
             None if or_null => Ok(Value::Null),
             None => Err(EvalError(format!("'{text}' does not follow the format {}", list.join(" or ")))),
         }

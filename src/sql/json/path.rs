@@ -2,6 +2,9 @@
 
 use super::tree::Json;
 
+/// As many elements as a list may have that a function makes.
+const FOUND_MAX: usize = 1 << 24;
+
 #[derive(Debug, Clone)]
 enum Step {
     Key(String),
@@ -114,8 +117,8 @@ impl Path {
         self.steps.iter().try_fold(json, |here, (_, step)| step.one(here))
     }
 
-    /// All that the path finds, in the order of the text.
-    pub fn all<'j, 't>(&self, json: &'j Json<'t>) -> Vec<&'j Json<'t>> {
+    /// All that the path finds, in the order of the text; None: more than can be held, since every `..` multiplies.
+    pub fn all<'j, 't>(&self, json: &'j Json<'t>) -> Option<Vec<&'j Json<'t>>> {
         let mut found = vec![json];
         for (recursive, step) in &self.steps {
             let mut next = Vec::new();
@@ -125,10 +128,13 @@ impl Path {
                 } else {
                     step.each(here, &mut next);
                 }
+                if next.len() > FOUND_MAX {
+                    return None;
+                }
             }
             found = next;
         }
-        found
+        Some(found)
     }
 }
 

@@ -10,6 +10,9 @@ use crate::sql::EvalError;
 /// Deeper JSON is refused: reading and writing recurse.
 const DEPTH_MAX: usize = 128;
 
+/// Longer texts are not written in lines: their spaces may be many times the JSON itself.
+pub const BYTES_MAX: usize = 1 << 26;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json<'a> {
     Null,
@@ -102,8 +105,11 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Writes the JSON in lines, four spaces a level.
+    /// Writes the JSON in lines, four spaces a level; stops behind [`BYTES_MAX`].
     pub fn write_pretty(&self, out: &mut String, level: usize) {
+        if out.len() > BYTES_MAX {
+            return;
+        }
         let line = |out: &mut String, level: usize| {
             out.push('\n');
             out.extend(std::iter::repeat_n("    ", level));

@@ -302,11 +302,11 @@ impl Parser {
     fn interval(&mut self) -> Parsed<Option<Ast>> {
         let from = self.span().start;
         let amount = match self.peek_at(1).clone() {
-            Token::Number(number) if !number.bytes().all(|b| b.is_ascii_digit()) => {
+            Token::Number(number) if number.contains(['.', 'e']) => {
                 return Err(CompileError {
                     message: "INTERVAL wants a whole number here".into(),
-                    help: Some(format!("write `INTERVAL '{number}' …` or `INTERVAL ({number}) …`")),
-                    span: self.span(),
+                    help: Some("write the fraction as text: `INTERVAL '1.5 days'`".into()),
+                    span: self.tokens[(self.at + 1).min(self.tokens.len() - 1)].span.clone(),
                 });
             }
             Token::Number(number) => {
