@@ -36,7 +36,7 @@ impl TypeNames {
         let readable = |slot: Slot| self.of_event(slot).filter(|_| matches!(Var::of(slot), Var::Data(_)));
         let of_event = |slot: Slot| self.of_event(slot);
         let compiled = |slot: Slot| self.of_row(aggregate, slot);
-        let slots = Slots { readable: &readable, of_event: &of_event, compiled: &compiled };
+        let slots = Slots { readable: &readable, outside: &of_event, compiled: &compiled };
         let change = algebra::change_of(value, Var::State(column).slot(), &slots, &mut |vector| {
             computed.push(vector);
             computed.len() - 1

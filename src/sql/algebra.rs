@@ -20,7 +20,7 @@ pub enum Change {
     Extreme { operand: Operand, greatest: bool },
     /// The operand where the column is NULL.
     Coalesce(Operand),
-    /// Anything else that is compiled: a number, a time or a truth value of the row and the event.
+    /// Anything else that is compiled: a number, a time or a truth value.
     Compiled(Scalar),
     /// `map_put(m, key, value)`, where the value may look at what the map has under the key.
     MapPut { key: Operand, value: Scalar, value_type: Type },
@@ -37,10 +37,10 @@ pub enum Operand {
 
 /// What a caller knows of slots.
 pub struct Slots<'a> {
-    /// The type of the column in which a slot's values lie for all events; `None` for every other one.
+    /// The type of the column in which a slot's values lie, one for each evaluation; `None` for every other one.
     pub readable: &'a dyn Fn(Slot) -> Option<Type>,
-    /// Slots of the event that can be read one by one, with their types.
-    pub of_event: &'a dyn Fn(Slot) -> Option<Type>,
+    /// Slots that do not belong to the row and can be read one by one, with their types.
+    pub outside: &'a dyn Fn(Slot) -> Option<Type>,
     /// These, and those of the row.
     pub compiled: &'a dyn Fn(Slot) -> Option<Type>,
 }
@@ -60,7 +60,7 @@ fn map_put_of(expr: &Expr, slot: Slot, slots: &Slots) -> Option<Change> {
         return None;
     }
     let key = match key_node {
-        Node::Slot(key) => (slots.of_event)(*key).map(|_| Operand::Slot(*key))?,
+        Node::Slot(key) => (slots.outside)(*key).map(|_| Operand::Slot(*key))?,
         Node::Const(key) if !key.is_null() => Operand::Constant(key.clone()),
         _ => return None,
     };
@@ -154,7 +154,7 @@ fn sides<'a>(left: &'a Node, right: &'a Node, is_column: &dyn Fn(&Node) -> bool)
 fn operand(node: &Node, ty: &Type, slots: &Slots, compute: &mut dyn FnMut(Vector) -> usize) -> Option<Operand> {
     match node {
         Node::Const(value) => Some(Operand::Constant(value.clone())),
-        Node::Slot(slot) => (slots.of_event)(*slot).map(|_| Operand::Slot(*slot)),
+        Node::Slot(slot) => (slots.outside)(*slot).map(|_| Operand::Slot(*slot)),
         node => Vector::of_node(node, ty, slots.readable).map(|vector| Operand::Computed(compute(vector))),
     }
 }
