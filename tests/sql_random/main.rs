@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use columns::{COLUMNS, MORE_TYPES, TEXTS};
 use foldline::sql::{self, Type};
-use generate::Generator;
+use generate::{Generator, has_map};
 use oracle::{Case, Oracle};
 use tree::Tree;
 
@@ -108,7 +108,13 @@ fn random_expressions_are_assigned_as_duckdb_inserts_them() {
     let (count, seed) = (number("FOLDLINE_RANDOM_EXPRESSIONS", 4000) as usize / 2, number("FOLDLINE_SEED", 1) + 1_000_000);
     let mut hunt = Hunt::new(seed);
     while hunt.count < count {
-        let trees = (0..32).map(|_| (hunt.generator.expression(), Some(hunt.generator.any_type()))).collect();
+        let trees = (0..32).map(|_| {
+            let (tree, wanted) = (hunt.generator.expression(), hunt.generator.any_type());
+            // As above: of text no map is made.
+            let wanted = if has_map(&wanted) && tree.ty != Some(wanted.clone()) { Type::Varchar } else { wanted };
+            (tree, Some(wanted))
+        });
+        let trees = trees.collect();
         hunt.compare(trees);
     }
     hunt.finish("random assignments", Some(seed));
@@ -145,7 +151,9 @@ fn texts_are_cast_to_all_types_as_duckdb_casts_them() {
             sources.push(format!("'{text}'::JSON"));
         }
         for source in sources {
-            let types = types().into_iter();
+            // DuckDB reads memory that is not there where it casts text that is no whole map to MAP.
+            let whole = |ty: &Type| !has_map(ty) || !text.contains('{') || sql::cast_text(&text, ty).is_ok();
+            let types = types().into_iter().filter(whole);
             let trees = types.map(|ty| (Tree::leaf(format!("TRY_CAST({source} AS {ty})"), None), None)).collect();
             hunt.compare(trees);
         }
