@@ -298,6 +298,12 @@ fn add_to_instant(args: &[Value]) -> Outcome {
 }
 
 fn subtract_from_instant(args: &[Value]) -> Outcome {
+    // Of an infinite one nothing is subtracted, not even what has no negative.
+    if let Some(Value::Timestamp(at)) = args.first()
+        && !datetime::is_finite(*at)
+    {
+        return Ok(Value::Timestamp(*at));
+    }
     shift_instant(args.first(), datetime::negate_interval(interval_arg(args.get(1))).ok_or_else(interval_out_of_range)?)
 }
 

@@ -218,28 +218,47 @@ fn from_integer(i: i128, from: &Type, to: &Type) -> Result<Value, EvalError> {
     }
 }
 
+/// 128 bits as DOUBLE by halves, each rounded, as DuckDB does it: the last digit may be another than the nearest one's.
+fn wide_to_double(i: i128) -> f64 {
+    let (upper, lower) = ((i >> 64) as i64, i as u64);
+    match upper {
+        0 => lower as f64,
+        -1 => -((u64::MAX - lower) as f64) - 1.0,
+        _ => lower as f64 + upper as f64 * u64::MAX as f64,
+    }
+}
+
+fn wide_to_float(i: i128) -> f32 {
+    let (upper, lower) = ((i >> 64) as i64, i as u64);
+    match upper {
+        0 => lower as f32,
+        -1 => -((u64::MAX - lower) as f32) - 1.0,
+        _ => lower as f32 + upper as f32 * u64::MAX as f32,
+    }
+}
+
 /// A decimal as DOUBLE. Beyond 2^53 whole and fraction are converted apart, as DuckDB does, so that the sum is the same.
 pub fn to_double(unscaled: i128, scale: u8) -> f64 {
     if scale == 0 {
-        return unscaled as f64;
+        return wide_to_double(unscaled);
     }
     let power = power_of_ten(scale);
     if unscaled.unsigned_abs() <= 1 << 53 {
         return unscaled as f64 / power as f64;
     }
-    (unscaled / power) as f64 + (unscaled % power) as f64 / power as f64
+    wide_to_double(unscaled / power) + wide_to_double(unscaled % power) / power as f64
 }
 
 /// A decimal as FLOAT, in FLOAT's arithmetic as DuckDB does it.
 fn to_float(unscaled: i128, scale: u8) -> f32 {
     if scale == 0 {
-        return unscaled as f32;
+        return wide_to_float(unscaled);
     }
     let power = power_of_ten(scale);
     if unscaled.unsigned_abs() <= 1 << 24 {
         return unscaled as f32 / power as f32;
     }
-    (unscaled / power) as f32 + (unscaled % power) as f32 / power as f32
+    wide_to_float(unscaled / power) + wide_to_float(unscaled % power) / power as f32
 }
 
 fn from_float(x: f64, value: &Value, from: &Type, to: &Type) -> Result<Value, EvalError> {

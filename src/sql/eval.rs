@@ -274,10 +274,6 @@ impl Node {
                 _ => Value::Null,
             },
             Node::Compare(node) => {
-                // With a NULL literal nothing is compared, and what would fail does not (DuckDB's optimizer, again).
-                if matches!((&node.left, &node.right), (Node::Const(Value::Null), _) | (_, Node::Const(Value::Null))) {
-                    return Ok(Value::Null);
-                }
                 let (left, right) = (node.left.eval(env, locals)?, node.right.eval(env, locals)?);
                 if left.is_null() || right.is_null() {
                     return Ok(Value::Null);

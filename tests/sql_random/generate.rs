@@ -88,6 +88,10 @@ impl Generator {
         let mut total = 0;
         for (i, shape) in self.shapes.iter().enumerate() {
             let mut variables = Variables::new();
+            // DuckDB reads memory that is not there where it casts text that is no whole map to MAP.
+            if has_map(ty) && shape.parts.iter().any(|part| part.contains("CAST(")) {
+                continue;
+            }
             if shape.result.fits(ty, &mut variables) {
                 // Shapes of any type would drown those of the type.
                 total += if matches!(shape.result, Pattern::Variable(_)) { shape.weight } else { shape.weight * 4 };
@@ -128,10 +132,6 @@ impl Generator {
             self.variables.truncate(scope);
         }
         for part in &mut parts {
-            // A map of TRY_CAST whose keys have no value cannot be read, not even by DuckDB.
-            if part.contains("TRY_CAST(") && has_map(ty) {
-                *part = part.replace("TRY_CAST(", "CAST(");
-            }
             if part.contains("$type") {
                 *part = part.replace("$type", &type_name(ty));
             }
@@ -254,7 +254,7 @@ impl Generator {
             }
             _ => {
                 let source = self.dice.pick(&["1", "i8", "'1'", "NULL", "s3"]).to_string();
-                let how = if self.dice.one_in(2) || has_map(ty) { "CAST" } else { "TRY_CAST" };
+                let how = if self.dice.one_in(2) { "CAST" } else { "TRY_CAST" };
                 return leaf(format!("{how}({source} AS {})", type_name(ty)));
             }
         };
@@ -283,7 +283,7 @@ impl Generator {
     }
 }
 
-fn has_map(ty: &Type) -> bool {
+pub fn has_map(ty: &Type) -> bool {
     match ty {
         Type::Map(..) => true,
         Type::List(inner) => has_map(inner),
