@@ -3,7 +3,8 @@
 //! The shapes of expressions are in `shapes.txt`; a function that is added gets a line there. DuckDB runs without its
 //! optimizer, whose rewritings hide errors and move them about; where it answers otherwise with the optimizer, either
 //! answer is right. `FOLDLINE_RANDOM_EXPRESSIONS` says how many expressions, `FOLDLINE_SEED` which; `scripts/soak`
-//! runs many. One in a thousand may differ: the types that DuckDB gives to calls with NULL literals are not all followed.
+//! runs many. Of those one in a thousand may differ, and is shown: the types that DuckDB gives to calls with NULL literals
+//! are not all followed (docs/language.md). Without the variables none may.
 
 mod columns;
 mod generate;
@@ -88,7 +89,8 @@ impl Hunt {
             self.count, tally.values, tally.nulls, tally.errors, tally.compile_errors, tally.optimizer, self.differing
         );
         // What NULL literals make of calls (docs/language.md) differs now and then; it is shown all the same.
-        let allowed = if seed.is_empty() { 0 } else { self.count / 1000 };
+        let chosen = ["FOLDLINE_SEED", "FOLDLINE_RANDOM_EXPRESSIONS"].iter().any(|name| std::env::var_os(name).is_some());
+        let allowed = if chosen && !seed.is_empty() { self.count / 1000 } else { 0 };
         if self.differing > 0 {
             println!("{}", self.described.join("\n"));
         }
@@ -99,7 +101,7 @@ impl Hunt {
 
 #[test]
 fn random_expressions_mean_what_duckdb_means() {
-    let (count, seed) = (number("FOLDLINE_RANDOM_EXPRESSIONS", 4000) as usize, number("FOLDLINE_SEED", 3));
+    let (count, seed) = (number("FOLDLINE_RANDOM_EXPRESSIONS", 4000) as usize, number("FOLDLINE_SEED", 5));
     let mut hunt = Hunt::new(seed);
     while hunt.count < count {
         let trees = (0..96).map(|_| (hunt.generator.expression(), None)).collect();
@@ -110,7 +112,7 @@ fn random_expressions_mean_what_duckdb_means() {
 
 #[test]
 fn random_expressions_are_assigned_as_duckdb_inserts_them() {
-    let (count, seed) = (number("FOLDLINE_RANDOM_EXPRESSIONS", 4000) as usize / 2, number("FOLDLINE_SEED", 3) + 1_000_000);
+    let (count, seed) = (number("FOLDLINE_RANDOM_EXPRESSIONS", 4000) as usize / 2, number("FOLDLINE_SEED", 5) + 1_000_000);
     let mut hunt = Hunt::new(seed);
     while hunt.count < count {
         let trees = (0..32).map(|_| {

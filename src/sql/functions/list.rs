@@ -256,8 +256,8 @@ pub fn slice(of: Typed, low: Option<Typed>, high: Option<Typed>, step: Option<Ty
     if !matches!(ty, Type::List(_) | Type::Varchar | Type::Blob | Type::Null) {
         return Err(error(format!("slices are taken from lists, text and blobs, not from {}", of.shown()), &span));
     }
-    if step.is_some() && ty == Type::Varchar {
-        return Err(error("a slice of text has no step", &span));
+    if step.is_some() && matches!(ty, Type::Varchar | Type::Blob) {
+        return Err(error("a slice of text or bytes has no step", &span));
     }
     let given = [low.is_some(), high.is_some(), step.is_some()];
     let mut args = vec![of];

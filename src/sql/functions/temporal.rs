@@ -367,6 +367,16 @@ fn epoch(args: Vec<Typed>, span: &Range<usize>, divisor: i64, factor: i64) -> Bo
         let at = match a.first() {
             Some(Value::Time(t)) => Some(*t),
             Some(Value::Interval(i)) => time_parts::interval_micros(*i),
+            // Milliseconds hold every date, microseconds those that a TIMESTAMP holds.
+            Some(Value::Date(d)) if d.unsigned_abs() != datetime::DATE_INFINITY as u32 => {
+                let at = *d as i128 * datetime::MICROS_PER_DAY as i128;
+                if divisor == 1 && datetime::timestamp_of(*d, 0).is_none() {
+                    return Err(date_out_of_range());
+                }
+                return i64::try_from(at / divisor as i128 * factor as i128)
+                    .map(|n| Value::Int(n as i128))
+                    .map_err(|_| date_out_of_range());
+            }
             value => micros(value).filter(|t| datetime::is_finite(*t)),
         };
         let Some(at) = at else { return Ok(Value::Null) };
@@ -411,6 +421,15 @@ fn difference(args: Vec<Typed>, span: &Range<usize>, count: fn(Part, i128, i128)
         return Err(error("a TIME has no such part", span));
     }
     no_era(part, span)?;
+    // A date beside a timestamp is one, too, and has to be in its range.
+    let (from, to) = match (&from.ty, &to.ty) {
+        (Type::Date, Type::Timestamp | Type::TimestampTz) => (from.cast(&to.ty.clone()), to),
+        (Type::Timestamp | Type::TimestampTz, Type::Date) => {
+            let ty = from.ty.clone();
+            (from, to.cast(&ty))
+        }
+        _ => (from, to),
+    };
     Ok(strict(vec![from, to], I64, span, move |a| {
         let at = |i: usize| match a.get(i) {
             Some(Value::Time(t)) => Some(*t as i128),
