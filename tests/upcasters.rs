@@ -294,3 +294,14 @@ fn check_warns_about_a_field_that_is_one_letter_away_from_the_contracts() {
         "{said}"
     );
 }
+
+#[test]
+fn a_number_that_json_cannot_write_is_the_upcasters_error() {
+    let project = Project::new(&PROJECT.replace("qty = \"7\"", "qty = \"7\", odds = \"[data.odds::DOUBLE]\""));
+    project.write("a.ndjson", record("order-1", 1, "Line", r#"{"sku":"A","odds":"inf"}"#, "{}"));
+    let said = project.foldline(&["run"]).exits(65).stderr;
+    assert!(
+        said.contains("a.ndjson:1: upcast: the upcaster at foldline.toml:41: `odds`: `[Infinity]` cannot stand in a payload"),
+        "{said}"
+    );
+}
