@@ -7,10 +7,10 @@ use super::ast::{Ast, Ident, Kind};
 use super::cast;
 use super::coerce::{self, Literal, Source};
 use super::compare::{By, Comparison};
-use super::eval::{CastNode, Compare, Node};
+use super::eval::{CastNode, Compare, NoEnv, Node};
 use super::functions::{self, Call};
 use super::parse::DEPTH_MAX;
-use super::{CompileError, Scope, Type, Value, datetime, text_number};
+use super::{CompileError, EvalError, Scope, Type, Value, datetime, text_number};
 
 pub type Bound = Result<Typed, CompileError>;
 
@@ -589,7 +589,15 @@ pub fn assign(typed: Typed, wanted: &Type) -> Bound {
             &typed.span,
         ));
     }
-    Ok(typed.cast(wanted))
+    let (span, typed) = (typed.span.clone(), typed.cast(wanted));
+    // a constant that is folded no further than its cast can never be assigned
+    if let Node::Cast(node) = &typed.node
+        && matches!(node.of, Node::Const(_))
+        && let Err(EvalError(message)) = typed.node.eval(&NoEnv, &mut Vec::new())
+    {
+        return Err(error(message, &span));
+    }
+    Ok(typed)
 }
 
 /// Which unit a word names, or an error that lists them.

@@ -95,6 +95,15 @@ const RESERVED: &[&str] = &[
     "glob",
 ];
 
+/// The operators of other languages that mean something else in SQL, and SQL's words for them.
+fn word_for(token: &Token) -> Option<(&'static str, &'static str)> {
+    match token {
+        Token::Sign("&&") => Some(("&&", "AND")),
+        Token::Sign("||") => Some(("||", "OR")),
+        _ => None,
+    }
+}
+
 impl Parser {
     pub fn new(text: &str) -> Parsed<Parser> {
         if text.len() > TEXT_BYTES_MAX {
@@ -162,7 +171,12 @@ impl Parser {
         if self.take_sign(sign) {
             return Ok(());
         }
-        Err(error(format!("`{sign}` is missing before {}", describe(self.peek())), self.span()))
+        let lambda = matches!((self.peek(), self.peek_at(1)), (Token::Word(_), Token::Sign(":" | ",")));
+        Err(CompileError {
+            message: format!("`{sign}` is missing before {}", describe(self.peek())),
+            help: lambda.then(|| "if a lambda is meant, it is written `lambda x: x + 1`".into()),
+            span: self.span(),
+        })
     }
 
     fn word_at(&self, ahead: usize, word: &str) -> bool {
@@ -213,11 +227,15 @@ impl Parser {
             if power < least {
                 break;
             }
+            let from = self.at;
             left = self.infix(left, power)?;
             if nonassociative && self.infix_power().is_some_and(|(next, _)| next == power) && power == power::COMPARE {
                 return Err(CompileError {
                     message: "comparisons do not chain".into(),
-                    help: Some("write `a < b AND b < c`".into()),
+                    help: Some(match self.tokens[from..self.at].iter().find_map(|token| word_for(&token.token)) {
+                        Some((sign, word)) => format!("`{sign}` binds stronger than a comparison; `and` and `or` are words in SQL: write {word}"),
+                        None => "write `a < b AND b < c`".into(),
+                    }),
                     span: self.span(),
                 });
             }

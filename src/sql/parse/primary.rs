@@ -167,7 +167,14 @@ impl Parser {
                 });
             }
             "select" => return self.refuse_query().and_then(|()| Err(error("a query cannot stand here", span))),
-            _ if RESERVED.contains(&word) => return Err(error(format!("{} cannot stand here", word.to_uppercase()), span)),
+            _ if RESERVED.contains(&word) => {
+                let help = match word {
+                    "isnull" => "write `x IS NULL`".into(),
+                    "notnull" => "write `x IS NOT NULL`".into(),
+                    word => format!("it is a word of SQL; a name that is one stands in double quotes: `\"{word}\"`"),
+                };
+                return Err(CompileError { message: format!("{} cannot stand here", word.to_uppercase()), help: Some(help), span });
+            }
             _ => {}
         }
         // DATE '2026-01-01', TIMESTAMP '…', JSON '…': a type's name before a text.
