@@ -295,6 +295,12 @@ impl<'s> Binder<'s> {
             "~" => functions::call_bound("regexp_full_match", vec![left, right], &span),
             "!~" => functions::call_bound("regexp_full_match", vec![left, right], &span).map(|typed| negation(typed, &span)),
             "<<" | ">>" | "&" | "|" => arith::bits(sign, left, right, span),
+            "&&" if left.ty == Type::Boolean || right.ty == Type::Boolean => {
+                Err(error_with_help("`&&` asks whether two lists share an element", "that both sides are true is written AND", &span))
+            }
+            "&&" => functions::call_bound("list_has_any", vec![left, right], &span),
+            "@>" => functions::call_bound("list_has_all", vec![left, right], &span),
+            "<@" => functions::call_bound("list_has_all", vec![right, left], &span),
             _ => Err(error(format!("the operator `{sign}` is not part of the expression language"), &span)),
         }
     }
@@ -426,6 +432,9 @@ pub fn field(of: Typed, name: &str, span: Range<usize>) -> Bound {
     let Type::Struct(fields) = &of.ty else {
         let help = match &of.ty {
             Type::Map(..) => format!("take a value of a map with `['{name}']`"),
+            Type::List(inner) if matches!(**inner, Type::Struct(_)) => {
+                format!("it is a list: take an element (`[1].{name}`), or each (`list_transform(xs, lambda x: x.{name})`, a rule's `each`)")
+            }
             _ => "only structs have fields".to_string(),
         };
         return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));

@@ -127,7 +127,15 @@ impl Parser {
         match self.peek() {
             Token::End => Ok(()),
             Token::Sign(";") => Err(error("one expression is wanted here, not a statement", self.span())),
-            token => Err(error(format!("the expression ends before {}", describe(token)), self.span())),
+            token => {
+                let before = self.at.checked_sub(1).map(|last| &self.tokens[last].token);
+                let choice = *token == Token::Sign("?") || matches!(before, Some(Token::Word(word)) if word.eq_ignore_ascii_case("if"));
+                Err(CompileError {
+                    message: format!("the expression ends before {}", describe(token)),
+                    help: choice.then(|| "a choice is written `CASE WHEN a > 1 THEN b ELSE c END`".into()),
+                    span: self.span(),
+                })
+            }
         }
     }
 

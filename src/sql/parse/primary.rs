@@ -48,7 +48,11 @@ impl Parser {
                 self.node(Kind::List(items), from, depth)
             }
             Token::Sign("{") => self.struct_literal(),
-            Token::Sign(sign) => Err(error(format!("`{sign}` cannot stand here"), span)),
+            Token::Sign(sign) => Err(CompileError {
+                message: format!("`{sign}` cannot stand here"),
+                help: (sign == "!").then(|| "that something is not true is written NOT".into()),
+                span,
+            }),
             Token::End => Err(error("the expression ends too early", span)),
             Token::Word(word) => self.word(&word.to_ascii_lowercase(), span),
         }
