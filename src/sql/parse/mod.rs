@@ -241,7 +241,9 @@ impl Parser {
                 return Err(CompileError {
                     message: "comparisons do not chain".into(),
                     help: Some(match self.tokens[from..self.at].iter().find_map(|token| word_for(&token.token)) {
-                        Some((sign, word)) => format!("`{sign}` binds stronger than a comparison; `and` and `or` are words in SQL: write {word}"),
+                        Some((sign, word)) => {
+                            format!("`{sign}` binds stronger than a comparison; `and` and `or` are words in SQL: write {word}")
+                        }
                         None => "write `a < b AND b < c`".into(),
                     }),
                     span: self.span(),
