@@ -190,3 +190,11 @@ then = { customer = [{ id = 2, name = "a", email = "a@x", level = 3, _events = 1
     let project = Project::new(&format!("{}{around}", example_of("replicas.md")));
     project.foldline(&["test"]).exits(0);
 }
+
+#[test]
+fn check_warns_about_a_replica_of_an_event() {
+    let project = Project::new(&PROJECT.replace("replica_of = \"customers\"", "replica_of = \"customers.insert\""));
+    let said = project.foldline(&["check"]).exits(0).stderr;
+    assert!(said.contains("`customers.insert.insert`") && said.contains("did you mean `customers`?"), "{said}");
+    assert!(!Project::new(PROJECT).foldline(&["check"]).exits(0).stderr.contains("warning"));
+}

@@ -163,6 +163,7 @@ pub fn parse_column(text: &str) -> Result<ColumnDef, CompileError> {
         }
     }
     parser.end().map_err(|mut e| {
+        e.message = e.message.replace("the expression ends", "the column's definition ends");
         e.help.get_or_insert_with(|| "a column is `TYPE [NOT NULL] [DEFAULT value] [KEY]`".into());
         e
     })?;
