@@ -323,6 +323,10 @@ fn words_of_other_languages_are_answered_with_those_of_sql() {
         ("isnull(qty)", "IS NULL"),
         ("order + 1", "`\"order\"`"),
         ("list_transform(tags, lamda x: x)", "`lambda x: x + 1`"),
+        ("'a' + address.city", "joined by `||`"),
+        ("address.city * qty", "`(…)::INTEGER`"),
+        ("address.city - INTERVAL 1 DAY", "`(…)::TIMESTAMP`"),
+        ("TIMESTAMP '2020-01-01' - qty", "`INTERVAL 1 DAY`"),
         ("[address].city", "list_transform(xs, lambda x: x.city)"),
     ] {
         let help = refused(text).help.unwrap_or_default();
