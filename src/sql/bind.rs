@@ -517,7 +517,11 @@ fn number(text: &str, span: Range<usize>) -> Bound {
 
 pub fn compare_type(left: Source, right: Source, equality: bool, span: &Range<usize>) -> Result<Type, CompileError> {
     coerce::comparison_type(left, right, equality).filter(|ty| cast::castable(left.ty, ty) && cast::castable(right.ty, ty)).ok_or_else(
-        || error_with_help(format!("cannot compare {} and {}", left.ty, right.ty), format!("cast one side: `::{}`", left.ty), span),
+        || {
+            // as texts, 10 would come before 9
+            let wanted = if *left.ty == Type::Varchar { right.ty } else { left.ty };
+            error_with_help(format!("cannot compare {} and {}", left.ty, right.ty), format!("cast one side: `(…)::{wanted}`"), span)
+        },
     )
 }
 

@@ -327,6 +327,8 @@ fn words_of_other_languages_are_answered_with_those_of_sql() {
         ("address.city * qty", "`(…)::INTEGER`"),
         ("address.city - INTERVAL 1 DAY", "`(…)::TIMESTAMP`"),
         ("TIMESTAMP '2020-01-01' - qty", "`INTERVAL 1 DAY`"),
+        ("address.city > 5", "`(…)::INTEGER`"),
+        ("5 > address.city", "`(…)::INTEGER`"),
         ("[address].city", "list_transform(xs, lambda x: x.city)"),
     ] {
         let help = refused(text).help.unwrap_or_default();
