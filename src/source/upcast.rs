@@ -124,7 +124,11 @@ fn new_value(set: &FieldSet, payload: &str, env: &UpcastEnv, spans: &[Span]) -> 
         NewField::Value(expr) => {
             let failed = |reason: &str| format!("`{}`: {reason}", set.path.join("."));
             let value = expr.eval(env).map_err(|e| failed(&e.0))?;
-            let json = sql::to_json(&value, &expr.ty);
+            let json = match &value {
+                // written anew, its numbers would have the digits of a DOUBLE
+                Value::Text(text) if expr.ty == Type::Json && json::check(text).is_ok() => return Ok(text.to_string()),
+                value => sql::to_json(value, &expr.ty),
+            };
             // SQL has numbers (NaN, infinity) and depths that a payload cannot have
             if expr.ty.is_nested() || expr.ty.is_float() || expr.ty == Type::Json {
                 json::check(&json).map_err(|e| failed(&format!("{} cannot stand in a payload: {}", shortened(&json), e.message)))?;
