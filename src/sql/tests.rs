@@ -329,6 +329,10 @@ fn words_of_other_languages_are_answered_with_those_of_sql() {
         ("TIMESTAMP '2020-01-01' - qty", "`INTERVAL 1 DAY`"),
         ("address.city > 5", "`(…)::INTEGER`"),
         ("5 > address.city", "`(…)::INTEGER`"),
+        ("'a'.upper()", "`('a').upper()`"),
+        ("nvl(qty, 0)", "`coalesce`"),
+        ("array_distance([1], [2])", "`list_distance`"),
+        ("nextval('s')", "no session"),
         ("[address].city", "list_transform(xs, lambda x: x.city)"),
     ] {
         let help = refused(text).help.unwrap_or_default();

@@ -132,7 +132,13 @@ impl Parser {
                 let choice = *token == Token::Sign("?") || matches!(before, Some(Token::Word(word)) if word.eq_ignore_ascii_case("if"));
                 Err(CompileError {
                     message: format!("the expression ends before {}", describe(token)),
-                    help: choice.then(|| "a choice is written `CASE WHEN a > 1 THEN b ELSE c END`".into()),
+                    help: match token {
+                        _ if choice => Some("a choice is written `CASE WHEN a > 1 THEN b ELSE c END`".into()),
+                        Token::Sign(".") => {
+                            Some("what a function behind a point is called on stands in parentheses: `('a').upper()`".into())
+                        }
+                        _ => None,
+                    },
                     span: self.span(),
                 })
             }
