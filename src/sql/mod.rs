@@ -21,6 +21,7 @@ mod lex;
 mod nested_text;
 mod parse;
 pub mod scalar;
+mod simplify;
 mod text_format;
 mod text_number;
 mod time_format;
