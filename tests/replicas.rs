@@ -198,3 +198,12 @@ fn check_warns_about_a_replica_of_an_event() {
     assert!(said.contains("`customers.insert.insert`") && said.contains("did you mean `customers`?"), "{said}");
     assert!(!Project::new(PROJECT).foldline(&["check"]).exits(0).stderr.contains("warning"));
 }
+
+#[test]
+fn the_report_counts_an_event_once_for_each_row_that_it_is_applied_to() {
+    let project = Project::new(PROJECT);
+    let row = |id: u64| change("insert", &format!(r#"{{"id":{id},"name":"n"}}"#), "null");
+    project.write("a.ndjson", [change("truncate", "null", "null"), row(1), row(2), change("truncate", "null", "null"), row(3)].concat());
+    let report = project.foldline(&["run", "--json"]).exits(0).json();
+    assert_eq!(report["aggregates"][0]["events_folded"].as_u64(), Some(5));
+}
