@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::compare::{self, By, Comparison};
-use super::{Env, EvalError, Interval, MapEntries, Slot, Type, Value, cast, datetime};
+use super::{Env, EvalError, Interval, MapEntries, Slot, Type, Value, cast, datetime, text_format};
 
 pub type Outcome = Result<Value, EvalError>;
 
@@ -212,7 +212,12 @@ fn overflow(what: &Whole, left: i128, right: i128) -> EvalError {
         _ => '/',
     };
     if what.ty.is_decimal() {
-        return EvalError(format!("overflow: {left} {sign} {right} (unscaled) does not fit {}", what.ty));
+        // the factors of a product and the sides of a quotient have scales of their own
+        if !matches!(what.operation, Operation::Add | Operation::Subtract) {
+            return EvalError(format!("overflow: the result does not fit {}", what.ty));
+        }
+        let [left, right] = [left, right].map(|number| text_format::text_of(&Value::Int(number), &what.ty));
+        return EvalError(format!("overflow: {left} {sign} {right} does not fit {}", what.ty));
     }
     EvalError(format!("overflow: {left} {sign} {right} does not fit {}", what.ty))
 }

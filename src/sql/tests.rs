@@ -353,3 +353,14 @@ fn a_constant_that_a_column_cannot_take_is_refused_when_compiled() {
         assert!(compile(text, &mut columns(), Some(&Type::TinyInt)).is_ok(), "{text}");
     }
 }
+
+#[test]
+fn an_overflow_of_decimals_is_told_in_their_digits() {
+    let nines = "9".repeat(36);
+    assert_eq!(
+        shown(&format!("{nines}.50::DECIMAL(38,2) + {nines}.50::DECIMAL(38,2)")),
+        format!("error: overflow: {nines}.50 + {nines}.50 does not fit DECIMAL(38,2)")
+    );
+    let product = shown(&format!("{nines}.0::DECIMAL(37,1) * (97 + qty)::DECIMAL(2,0)"));
+    assert!(product.starts_with("error: overflow: the result does not fit DECIMAL(38,1)"), "{product}");
+}
