@@ -272,3 +272,24 @@ then = { a = [] }
     assert_eq!(said[0], "given event 1: [aggregate.a.on.X]: more than 100");
     assert!(said[1].starts_with("given event 3: [aggregate.a.on.X]: `n`: "), "{}", said[1]);
 }
+
+#[test]
+fn what_fails_of_constants_fails_of_an_event_whose_payload_nobody_reads() {
+    let said = failures(
+        r#"
+[aggregate.a]
+stream = "a-{id}"
+[aggregate.a.state]
+n = "INTEGER DEFAULT 0"
+[aggregate.a.on.X]
+set.n = "n + (2147483647 + 1)"
+[aggregate.a.on.Y]
+set.n = "2147483647 + 1"
+[[test]]
+given = [{ stream = "a-1", type = "X" }, { stream = "a-2", type = "Y" }]
+then = { a = [] }
+"#,
+    );
+    let overflow = "[aggregate.a.on.X]: `n`: overflow: 2147483647 + 1 does not fit INTEGER";
+    assert_eq!(said, [format!("given event 1: {overflow}"), format!("given event 2: {}", overflow.replace("on.X", "on.Y"))]);
+}

@@ -190,3 +190,20 @@ then = { customer = [{ id = 2, name = "a", email = "a@x", level = 3, _events = 1
     let project = Project::new(&format!("{}{around}", example_of("replicas.md")));
     project.foldline(&["test"]).exits(0);
 }
+
+#[test]
+fn check_warns_about_a_replica_of_an_event() {
+    let project = Project::new(&PROJECT.replace("replica_of = \"customers\"", "replica_of = \"customers.insert\""));
+    let said = project.foldline(&["check"]).exits(0).stderr;
+    assert!(said.contains("`customers.insert.insert`") && said.contains("did you mean `customers`?"), "{said}");
+    assert!(!Project::new(PROJECT).foldline(&["check"]).exits(0).stderr.contains("warning"));
+}
+
+#[test]
+fn the_report_counts_an_event_once_for_each_row_that_it_is_applied_to() {
+    let project = Project::new(PROJECT);
+    let row = |id: u64| change("insert", &format!(r#"{{"id":{id},"name":"n"}}"#), "null");
+    project.write("a.ndjson", [change("truncate", "null", "null"), row(1), row(2), change("truncate", "null", "null"), row(3)].concat());
+    let report = project.foldline(&["run", "--json"]).exits(0).json();
+    assert_eq!(report["aggregates"][0]["events_folded"].as_u64(), Some(5));
+}

@@ -294,3 +294,24 @@ fn check_warns_about_a_field_that_is_one_letter_away_from_the_contracts() {
         "{said}"
     );
 }
+
+#[test]
+fn a_number_that_json_cannot_write_is_the_upcasters_error() {
+    let project = Project::new(&PROJECT.replace("qty = \"7\"", "qty = \"7\", odds = \"[data.odds::DOUBLE]\""));
+    project.write("a.ndjson", record("order-1", 1, "Line", r#"{"sku":"A","odds":"inf"}"#, "{}"));
+    let said = project.foldline(&["run"]).exits(65).stderr;
+    assert!(
+        said.contains("a.ndjson:1: upcast: the upcaster at foldline.toml:41: `odds`: `[Infinity]` cannot stand in a payload"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_json_value_that_an_upcaster_sets_keeps_its_digits() {
+    let project = Project::new(&PROJECT.replace("note = \"data.address\"", "note = \"CASE WHEN true THEN data.address::JSON END\""));
+    let data = r#"{"customer":"x","amount":1,"address":{"city":"wien","at":[1.10, 0.1234567890123456789]}}"#;
+    project.write("a.ndjson", record("order-1", 1, "Old.Order", data, "{}"));
+    project.foldline(&["run"]).exits(0);
+    let found = format!("SELECT note FROM {}", literal(&project.path("out/orders.parquet")));
+    assert_same_rows(&duckdb(), &found, r#"SELECT '{"city":"wien","at":[1.10, 0.1234567890123456789]}' AS note"#);
+}

@@ -257,3 +257,129 @@ fn scalar_updates_allocate_nothing() {
 fn an_update_of_a_key_that_a_map_has_allocates_nothing() {
     assert_eq!(allocations("\nset.lines = \"map_put(lines, data.sku, coalesce(lines[data.sku], 0) + data.qty)\""), 0);
 }
+
+/// State columns and payload fields of the rules below, with payload values at their edges, as JSON.
+const FIELDS: &[(&str, &str, &[&str])] = &[
+    ("b", "BOOLEAN", &["true", "false"]),
+    ("i8", "TINYINT", &["0", "1", "-1", "127", "-128"]),
+    ("i32", "INTEGER", &["0", "7", "2147483647", "-2147483648"]),
+    ("i64", "BIGINT", &["0", "3", "9223372036854775807", "-9223372036854775808"]),
+    ("u64", "UBIGINT", &["0", "18446744073709551615", "11"]),
+    ("i128", "HUGEINT", &["0", "170141183460469231731687303715884105727", "-5"]),
+    ("d4", "DECIMAL(4,1)", &["0", "999.9", "-999.9", "1.5"]),
+    ("d18", "DECIMAL(18,2)", &["0", "9999999999999999.99", "3.14"]),
+    ("d38", "DECIMAL(38,10)", &["0", "9999999999999999999999999999.9999999999", "-1"]),
+    ("f32", "FLOAT", &["0", "0.1", "-2.5"]),
+    ("f", "DOUBLE", &["0", "-0.0", "1e300", "0.1"]),
+    ("s", "VARCHAR", &["\"\"", "\"a\"", "\"Ünïcode\"", "\"a text that is too long to lie inside of a value\""]),
+    ("j", "JSON", &["\"a\"", "{\"x\":[1.10]}", "12"]),
+    ("u", "UUID", &["\"00000000-0000-0000-0000-000000000001\"", "\"ffffffff-0000-0000-0000-000000000000\""]),
+    ("dt", "DATE", &["\"2020-01-31\"", "\"1969-12-31\""]),
+    ("ts", "TIMESTAMP", &["\"2020-01-31 23:59:59.999999\"", "\"1969-12-31 00:00:00\""]),
+    ("m", "MAP(VARCHAR, INTEGER)", &["{}", "{\"a\":1,\"b\":null}"]),
+    ("mu", "MAP(UBIGINT, DECIMAL(10,2))", &["{}", "{\"11\":1.5}"]),
+];
+
+/// A value for column `of`, of every shape that algebra, compiled rows or neither of them take.
+fn new_value(dice: &mut Dice, of: usize) -> String {
+    let (x, ty, _) = FIELDS[of];
+    if ty.starts_with("MAP") {
+        let key = if x == "m" { dice.pick(&["data.s", "'a'", "event.type", "meta.k", "s"]) } else { dice.pick(&["data.u64", "11", "u64"]) };
+        let old = dice.pick(&["0", "NULL", "data.i8"]);
+        return match dice.roll(7) {
+            0 => format!("data.{x}"),
+            1 => format!("coalesce({x}, MAP {{}})"),
+            2 => format!("map_put({x}, {key}, NULL)"),
+            3 => format!("map_put({x}, {key}, data.i8)"),
+            4 => format!("map_put({x}, {key}, {})", dice.pick(&["i8", "i32", "coalesce(data.d4, 1)"])),
+            5 => format!("map_remove({x}, {key})"),
+            _ => format!("map_put({x}, {key}, coalesce({x}[{key}], {old}) + data.i8)"),
+        };
+    }
+    let other = FIELDS[dice.roll(FIELDS.len() - 2)].0;
+    let e = match dice.roll(8) {
+        0 => other.to_string(),
+        1 => format!("data.{other}"),
+        2 => {
+            dice.pick(&["NULL", "1", "0", "2.5", "'a'", "'2020-02-02'", "event.time", "event.version", "event.type", "meta.k"]).to_string()
+        }
+        3 => format!("data.{x} * {}", dice.pick(&["2", "data.i8", "1.5"])),
+        4 => format!("data.{x} - {}", dice.pick(&["1", "data.i8", "data.d4"])),
+        _ => format!("data.{x}"),
+    };
+    match dice.roll(10) {
+        0 | 1 => format!("{x} + {e}"),
+        2 => format!("{e} + {x}"),
+        3 => format!("{x} - {e}"),
+        4 => format!("{e} - {x}"),
+        5 => format!("{}({x}, {e})", dice.pick(&["greatest", "least"])),
+        6 => format!("coalesce({x}, {e})"),
+        7 => format!("coalesce({e}, {x})"),
+        8 => format!("CASE WHEN {} IS NULL THEN {e} ELSE {x} END", dice.pick(&["data.i8", "x", x, "data.j", "u"])),
+        _ => e,
+    }
+}
+
+/// What a fold of the log by one rule leaves, by partition: its rows, and what failed.
+fn folded(rule: &str, log: &str) -> Option<(Vec<String>, bool)> {
+    let columns: String = FIELDS.iter().map(|(name, ty, _)| format!("{name} = \"{ty}\"\n")).collect();
+    let text = format!(
+        "[project]\nname = \"updates\"\n[source.s]\nfiles = [\"x.ndjson\"]\n[event.E]\n{columns}\n\
+         [aggregate.a]\nsource = \"s\"\nstream = \"a-{{id}}\"\n[aggregate.a.state]\nx = \"INTEGER DEFAULT 1\"\n{}\n\
+         [aggregate.a.rows.out]\nn = \"INTEGER\"\n[aggregate.a.on.E]\n{rule}\n",
+        columns
+            .replace("TINYINT", "TINYINT DEFAULT 3")
+            .replace("VARCHAR\"", "VARCHAR DEFAULT 'x'\"")
+            .replace("INTEGER)", "INTEGER) DEFAULT MAP {}")
+    );
+    let project = load_text(&text, Path::new("foldline.toml"), Path::new("/"), &BTreeMap::new(), &|_| None).ok()?;
+    let chunk = Chunk { ordinal: 0, segment: 0, starts_file: true, bytes: log.as_bytes().to_vec(), pending: 0, packed: 0 };
+    let batch = Decoder::new(&project, 0).decode(&chunk).ok()?;
+    let algebraic = batch.blocks.iter().any(|block| block.plan.aggregates[0].on[0].algebraic);
+    let routed = Arc::new(route(batch, &project, &[true]));
+    assert!(routed.batch.bad.is_empty());
+    let verdicts = Verdicts::new(routed.batch.events.len());
+    let mut found = Vec::new();
+    for number in 0..PARTITIONS {
+        let mut partition = Partition::new(&project.aggregates[0]);
+        partition.fold(&project.aggregates[0], 0, number, &routed, &verdicts, &[]);
+        let columns = partition.table.columns();
+        found.extend((0..partition.table.len()).map(|row| columns.iter().map(|column| format!("{:?} ", column.get(row))).collect()));
+        found.extend(partition.failures.iter().map(|failure| format!("event {}: {}", failure.event, failure.reason)));
+    }
+    Some((found, algebraic))
+}
+
+#[test]
+fn rules_mean_the_same_in_whatever_form_they_run() {
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let (mut compared, mut algebraic, mut failed) = (0, 0, 0);
+    for _ in 0..1500 {
+        let log: String = (0..12)
+            .map(|i| {
+                let fields: Vec<String> = FIELDS
+                    .iter()
+                    .filter_map(|(name, _, values)| (dice.roll(5) > 0).then(|| format!("\"{name}\":{}", dice.pick(values))))
+                    .collect();
+                let place = dice.pick(&["", ",\"version\":5,\"time\":\"2020-01-01T00:00:00Z\""]);
+                let meta = dice.pick(&["null", "{\"k\":\"a\"}", "{\"k\":5}"]);
+                format!("{{\"stream_id\":\"a-{}\",\"type\":\"E\"{place},\"metadata\":{meta},\"data\":{{{}}}}}\n", i % 4, fields.join(","))
+            })
+            .collect();
+        let mut columns: Vec<usize> = (0..1 + dice.roll(3)).map(|_| dice.roll(FIELDS.len())).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let rule: String =
+            columns.iter().map(|column| format!("set.{} = \"{}\"\n", FIELDS[*column].0, new_value(&mut dice, *column))).collect();
+        let Some((found, is_algebraic)) = folded(&rule, &log) else { continue };
+        // a rule that gives out rows is evaluated
+        let (expected, evaluated) = folded(&format!("{rule}emit.out = {{ n = \"1\" }}\n"), &log).expect("it was a rule before");
+        assert!(!evaluated);
+        assert_eq!(found, expected, "{rule}{log}");
+        compared += 1;
+        algebraic += usize::from(is_algebraic);
+        failed += usize::from(found.iter().any(|line| line.starts_with("event ")));
+    }
+    println!("{compared} rules compared, {algebraic} of them algebraic, {failed} with failing events");
+    assert!(compared > 500 && algebraic > 250 && failed > 50, "{compared} {algebraic} {failed}");
+}

@@ -106,12 +106,14 @@ pub struct Application<'a> {
 }
 
 impl Application<'_> {
-    /// Applies a touch to its row, or to every row. The error is the event's: what failed, with the rule's name.
-    pub fn apply(&mut self, touch: &Touch) -> Result<(), String> {
+    /// Applies a touch to its row, or to every row, and says to how many. The error is the event's: what failed, with
+    /// the rule's name.
+    pub fn apply(&mut self, touch: &Touch) -> Result<u64, String> {
         let part = self.part;
         let steps = part.steps(touch);
         if touch.all {
             let rows: Vec<usize> = self.table.rows().collect();
+            let mut applied = 0;
             for row in rows {
                 let key = self.table.key(row).to_vec();
                 // found by its key too: that touch has these steps as well
@@ -120,11 +122,12 @@ impl Application<'_> {
                 }
                 let hash = xxhash_rust::xxh3::xxh3_64(&key);
                 self.row(Some(row), hash, &key, steps, &touch.place)?;
+                applied += 1;
             }
-            return Ok(());
+            return Ok(applied);
         }
         let key = part.key(touch);
-        self.row(self.table.find(touch.hash, key), touch.hash, key, steps, &touch.place)
+        self.row(self.table.find(touch.hash, key), touch.hash, key, steps, &touch.place).map(|()| 1)
     }
 
     fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step], place: &Place) -> Result<(), String> {

@@ -91,7 +91,6 @@ impl Partition {
             return;
         }
         let view = EventView { events, block, computed, event: touch.event as usize, row: touch.row as usize };
-        self.events_folded += 1;
         let mut application = Application {
             aggregate,
             plan,
@@ -102,9 +101,12 @@ impl Partition {
             elements: &touches.elements,
             view: &view,
         };
-        if let Err(reason) = application.apply(touch) {
-            self.stopped.insert(part.key(touch).to_vec());
-            self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason });
+        match application.apply(touch) {
+            Ok(rows) => self.events_folded += rows,
+            Err(reason) => {
+                self.stopped.insert(part.key(touch).to_vec());
+                self.failures.push(FoldFailure { batch: routed.clone(), event: touch.event, reason });
+            }
         }
     }
 }

@@ -193,6 +193,9 @@ impl Walk<'_> {
             (Shape::Map(_) | Shape::Table(_), _, NodeKind::Array(_)) => {
                 diagnostic = diagnostic.help("write the header with single brackets, and once")
             }
+            (Shape::Map(_), _, NodeKind::Text(text)) => {
+                diagnostic = diagnostic.help(format!("name what it is for: `{} = {{ name = {:?} }}`", entry.key, text.value));
+            }
             _ => {}
         }
         self.found.push(diagnostic);

@@ -113,6 +113,7 @@ impl Loader {
         }
         let schedules = read_schedules(table, &known, found);
         warnings::overlapping_streams(&defs, &mut self.warnings);
+        warnings::replicas_of_events(&defs, &mut self.warnings);
         warnings::misspelt_types(&defs, &contracts, &mut self.warnings);
         warnings::misspelt_fields(&upcasts, &contracts, &mut self.warnings);
         warnings::unhandled_upcasts(&upcasts, &defs, &event_tables, &mut self.warnings);

@@ -290,7 +290,10 @@ pub(crate) fn compile(text: &Text, scope: &mut dyn Scope, wanted: Option<&Type>,
 pub(crate) fn condition(key: &str, text: &Text, scope: &mut dyn Scope, found: &mut Vec<Diagnostic>) -> Option<Expr> {
     let expr = compile(text, scope, None, found)?;
     if !matches!(expr.ty, Type::Boolean | Type::Null) {
-        found.push(Diagnostic::new(format!("`{key}` must be true or false, but this is {}", expr.ty), &text.part(0..text.value.len())));
+        found.push(
+            Diagnostic::new(format!("`{key}` must be true or false, but this is {}", expr.ty), &text.part(0..text.value.len()))
+                .help("compare it (`… = 'x'`, `… > 0`, `… IS NOT NULL`), or cast it: `(…)::BOOLEAN`"),
+        );
         return None;
     }
     Some(expr)

@@ -44,6 +44,22 @@ pub(crate) fn misspelt_types(aggregates: &[AggregateDef], contracts: &Contracts,
     }
 }
 
+/// A table may be called so; an event of the table is what is meant more often.
+pub(crate) fn replicas_of_events(aggregates: &[AggregateDef], warnings: &mut Vec<Diagnostic>) {
+    for (replica, rule) in aggregates.iter().filter_map(|aggregate| Some((aggregate.replica.as_ref()?, aggregate.on.first()?))) {
+        let Some((table, event)) = replica.table.rsplit_once('.') else { continue };
+        if ["insert", "update", "delete", "truncate", "read"].contains(&event) && !table.is_empty() {
+            warnings.push(
+                Diagnostic::new(
+                    format!("`replica_of` names an event, not a table: the rules are for `{}.{event}`", replica.table),
+                    &rule.place,
+                )
+                .label(format!("did you mean `{table}`?")),
+            );
+        }
+    }
+}
+
 /// A type that upcasters give and nobody takes is seldom meant: its events end nowhere.
 pub(crate) fn unhandled_upcasts(
     upcasts: &Upcasts,

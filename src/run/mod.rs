@@ -380,6 +380,11 @@ impl Run<'_> {
                 "an upcaster: mend its expression (TRY_CAST gives NULL where a cast fails), or say with `when` which events it is for",
             );
         }
+        if bad.bad.by_kind.contains_key(BadKind::Key.label()) {
+            error = error.with_help(
+                "a key: mend the log, or say with the rule's `when` which events it is for; a replica finds its KEY columns in the payload or in `before` of the metadata",
+            );
+        }
         if [BadKind::NotJson, BadKind::Envelope].iter().any(|kind| bad.bad.by_kind.contains_key(kind.label())) {
             error = error.with_help("`on_bad_record = \"skip\"` in its [source] passes over records that cannot be read; a version that is lost with one is a gap then");
         }

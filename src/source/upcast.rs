@@ -8,7 +8,7 @@ use super::batch::Events;
 use super::contract::{members, shortened};
 use super::json::{self, Paths, Span};
 use crate::project::{EventField, FieldSet, NewField, PayloadChange, Project, Upcast, UpcastOutcome, Var};
-use crate::sql::{self, Env, Slot, Value};
+use crate::sql::{self, Env, Slot, Type, Value};
 
 /// So many events one event becomes at most: several `into` behind each other multiply.
 const PARTS_MAX: usize = 1000;
@@ -122,8 +122,18 @@ fn new_value(set: &FieldSet, payload: &str, env: &UpcastEnv, spans: &[Span]) -> 
             Ok(if json.is_empty() { "null".into() } else { json.to_string() })
         }
         NewField::Value(expr) => {
-            let value = expr.eval(env).map_err(|e| format!("`{}`: {}", set.path.join("."), e.0))?;
-            Ok(sql::to_json(&value, &expr.ty))
+            let failed = |reason: &str| format!("`{}`: {reason}", set.path.join("."));
+            let value = expr.eval(env).map_err(|e| failed(&e.0))?;
+            let json = match &value {
+                // written anew, its numbers would have the digits of a DOUBLE
+                Value::Text(text) if expr.ty == Type::Json && json::check(text).is_ok() => return Ok(text.to_string()),
+                value => sql::to_json(value, &expr.ty),
+            };
+            // SQL has numbers (NaN, infinity) and depths that a payload cannot have
+            if expr.ty.is_nested() || expr.ty.is_float() || expr.ty == Type::Json {
+                json::check(&json).map_err(|e| failed(&format!("{} cannot stand in a payload: {}", shortened(&json), e.message)))?;
+            }
+            Ok(json)
         }
     }
 }

@@ -73,7 +73,19 @@ fn number_overloads(sign: &str) -> Vec<&'static Type> {
 
 fn no_fit(sign: &str, left: &Typed, right: &Typed, several: bool, span: &Range<usize>) -> super::CompileError {
     let message = format!("`{sign}` does not go with {} and {}", left.shown(), right.shown());
-    let help = if several { "several meanings fit; cast one side" } else { "cast one side to a type that it goes with" };
+    let texts = [left, right].iter().filter(|side| side.ty == Type::Varchar).count();
+    let is_time = |side: &&Typed| matches!(side.ty, Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Interval);
+    let times = [left, right].iter().filter(|side| is_time(side)).count();
+    let help = match (texts, several) {
+        (1.., _) if times == 1 => "a text that is a date or a time is cast: `(…)::DATE`, `(…)::TIMESTAMP`",
+        (0, _) if times == 1 && (left.ty.is_numeric() || right.ty.is_numeric()) => "a span of time is an INTERVAL: `INTERVAL 1 DAY`",
+        (1.., _) if sign == "+" && (left.literal || right.literal || texts == 2) => {
+            "texts are joined by `||`; a text that is a number is cast: `(…)::INTEGER`"
+        }
+        (1.., _) => "a text that is a number is cast: `(…)::INTEGER`, `(…)::DECIMAL(18,2)`",
+        (0, true) => "several meanings fit; cast one side",
+        (0, false) => "cast one side to a type that it goes with",
+    };
     error_with_help(message, help, span)
 }
 

@@ -7,10 +7,10 @@ use super::ast::{Ast, Ident, Kind};
 use super::cast;
 use super::coerce::{self, Literal, Source};
 use super::compare::{By, Comparison};
-use super::eval::{CastNode, Compare, Node};
+use super::eval::{CastNode, Compare, NoEnv, Node};
 use super::functions::{self, Call};
 use super::parse::DEPTH_MAX;
-use super::{CompileError, Scope, Type, Value, datetime, text_number};
+use super::{CompileError, EvalError, Scope, Type, Value, datetime, text_number};
 
 pub type Bound = Result<Typed, CompileError>;
 
@@ -295,6 +295,12 @@ impl<'s> Binder<'s> {
             "~" => functions::call_bound("regexp_full_match", vec![left, right], &span),
             "!~" => functions::call_bound("regexp_full_match", vec![left, right], &span).map(|typed| negation(typed, &span)),
             "<<" | ">>" | "&" | "|" => arith::bits(sign, left, right, span),
+            "&&" if left.ty == Type::Boolean || right.ty == Type::Boolean => {
+                Err(error_with_help("`&&` asks whether two lists share an element", "that both sides are true is written AND", &span))
+            }
+            "&&" => functions::call_bound("list_has_any", vec![left, right], &span),
+            "@>" => functions::call_bound("list_has_all", vec![left, right], &span),
+            "<@" => functions::call_bound("list_has_all", vec![right, left], &span),
             _ => Err(error(format!("the operator `{sign}` is not part of the expression language"), &span)),
         }
     }
@@ -426,6 +432,9 @@ pub fn field(of: Typed, name: &str, span: Range<usize>) -> Bound {
     let Type::Struct(fields) = &of.ty else {
         let help = match &of.ty {
             Type::Map(..) => format!("take a value of a map with `['{name}']`"),
+            Type::List(inner) if matches!(**inner, Type::Struct(_)) => {
+                format!("it is a list: take an element (`[1].{name}`), or each (`list_transform(xs, lambda x: x.{name})`, a rule's `each`)")
+            }
             _ => "only structs have fields".to_string(),
         };
         return Err(error_with_help(format!("`.{name}` asks a {} for a field", of.shown()), help, &span));
@@ -508,7 +517,11 @@ fn number(text: &str, span: Range<usize>) -> Bound {
 
 pub fn compare_type(left: Source, right: Source, equality: bool, span: &Range<usize>) -> Result<Type, CompileError> {
     coerce::comparison_type(left, right, equality).filter(|ty| cast::castable(left.ty, ty) && cast::castable(right.ty, ty)).ok_or_else(
-        || error_with_help(format!("cannot compare {} and {}", left.ty, right.ty), format!("cast one side: `::{}`", left.ty), span),
+        || {
+            // as texts, 10 would come before 9
+            let wanted = if *left.ty == Type::Varchar { right.ty } else { left.ty };
+            error_with_help(format!("cannot compare {} and {}", left.ty, right.ty), format!("cast one side: `(…)::{wanted}`"), span)
+        },
     )
 }
 
@@ -589,7 +602,15 @@ pub fn assign(typed: Typed, wanted: &Type) -> Bound {
             &typed.span,
         ));
     }
-    Ok(typed.cast(wanted))
+    let (span, typed) = (typed.span.clone(), typed.cast(wanted));
+    // a constant that is folded no further than its cast can never be assigned
+    if let Node::Cast(node) = &typed.node
+        && matches!(node.of, Node::Const(_))
+        && let Err(EvalError(message)) = typed.node.eval(&NoEnv, &mut Vec::new())
+    {
+        return Err(error(message, &span));
+    }
+    Ok(typed)
 }
 
 /// Which unit a word names, or an error that lists them.

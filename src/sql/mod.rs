@@ -21,6 +21,7 @@ mod lex;
 mod nested_text;
 mod parse;
 pub mod scalar;
+mod simplify;
 mod text_format;
 mod text_number;
 mod time_format;
@@ -163,6 +164,7 @@ pub fn parse_column(text: &str) -> Result<ColumnDef, CompileError> {
         }
     }
     parser.end().map_err(|mut e| {
+        e.message = e.message.replace("the expression ends", "the column's definition ends");
         e.help.get_or_insert_with(|| "a column is `TYPE [NOT NULL] [DEFAULT value] [KEY]`".into());
         e
     })?;

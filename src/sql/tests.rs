@@ -309,3 +309,58 @@ fn a_function_may_stand_behind_its_first_argument() {
     assert_eq!(refused("'a'.upper()").span, 3..4);
     refused("qty::VARCHAR.upper()");
 }
+
+#[test]
+fn words_of_other_languages_are_answered_with_those_of_sql() {
+    for (text, wanted) in [
+        ("qty > 1 && qty < 3", "write AND"),
+        ("qty > 1 || qty < 3", "write OR"),
+        ("qty > 1 > 0", "`a < b AND b < c`"),
+        ("qty IS NULL && qty IS NULL", "written AND"),
+        ("!(qty = 1)", "written NOT"),
+        ("if qty > 1 then 2 else 3 end", "CASE WHEN"),
+        ("qty > 1 ? 2 : 3", "CASE WHEN"),
+        ("isnull(qty)", "IS NULL"),
+        ("order + 1", "`\"order\"`"),
+        ("list_transform(tags, lamda x: x)", "`lambda x: x + 1`"),
+        ("'a' + address.city", "joined by `||`"),
+        ("address.city * qty", "`(…)::INTEGER`"),
+        ("address.city - INTERVAL 1 DAY", "`(…)::TIMESTAMP`"),
+        ("TIMESTAMP '2020-01-01' - qty", "`INTERVAL 1 DAY`"),
+        ("address.city > 5", "`(…)::INTEGER`"),
+        ("5 > address.city", "`(…)::INTEGER`"),
+        ("'a'.upper()", "`('a').upper()`"),
+        ("nvl(qty, 0)", "`coalesce`"),
+        ("array_distance([1], [2])", "`list_distance`"),
+        ("nextval('s')", "no session"),
+        ("[address].city", "list_transform(xs, lambda x: x.city)"),
+    ] {
+        let help = refused(text).help.unwrap_or_default();
+        assert!(help.contains(wanted), "{text}: {help}");
+    }
+    let wrong = parse_column("BIGINT PRIMARY KEY").unwrap_err();
+    assert_eq!(wrong.message, "the column's definition ends before `PRIMARY`");
+}
+
+#[test]
+fn a_constant_that_a_column_cannot_take_is_refused_when_compiled() {
+    for (text, wanted) in [("'x'", Type::Integer), ("300", Type::TinyInt), ("1e9 + 1", Type::SmallInt), ("'2020-13-01'", Type::Date)] {
+        assert!(compile(text, &mut columns(), Some(&wanted)).is_err(), "{text}");
+    }
+    assert!(compile("map_put(lines, 'a', 'x')", &mut columns(), None).is_err());
+    // what a condition may leave out is not refused
+    for text in ["CASE WHEN qty > 1 THEN 300 ELSE 1 END", "coalesce(qty, 300)", "NULL", "127"] {
+        assert!(compile(text, &mut columns(), Some(&Type::TinyInt)).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn an_overflow_of_decimals_is_told_in_their_digits() {
+    let nines = "9".repeat(36);
+    assert_eq!(
+        shown(&format!("{nines}.50::DECIMAL(38,2) + {nines}.50::DECIMAL(38,2)")),
+        format!("error: overflow: {nines}.50 + {nines}.50 does not fit DECIMAL(38,2)")
+    );
+    let product = shown(&format!("{nines}.0::DECIMAL(37,1) * (97 + qty)::DECIMAL(2,0)"));
+    assert!(product.starts_with("error: overflow: the result does not fit DECIMAL(38,1)"), "{product}");
+}

@@ -61,6 +61,19 @@ enum Step {
     },
 }
 
+impl Step {
+    /// Whether it reads a column: what is constant, but fails (and so was not folded), has no rows of its own, since
+    /// a payload of which no field is read has none.
+    fn reads(&self) -> bool {
+        match self {
+            Step::Slot(_) => true,
+            Step::Whole(_) | Step::Double(_) => false,
+            Step::Arithmetic { left, right, .. } | Step::DoubleArithmetic { left, right, .. } => left.reads() || right.reads(),
+            Step::Scaled { of, .. } | Step::ToDouble { of, .. } => of.reads(),
+        }
+    }
+}
+
 /// Whether values of a type are whole numbers in [`Data::I64`] or [`Data::I128`].
 fn is_whole(ty: &Type) -> bool {
     ty.is_integer() || ty.is_decimal()
@@ -293,7 +306,8 @@ impl Vector {
         if matches!(node, Node::Slot(_) | Node::Const(_)) || !(is_whole(ty) || *ty == Type::Double) {
             return None;
         }
-        Some(Vector { ty: ty.clone(), root: step(node, readable)? })
+        let root = step(node, readable)?;
+        root.reads().then(|| Vector { ty: ty.clone(), root })
     }
 
     /// The type of the values.

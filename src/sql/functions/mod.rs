@@ -193,16 +193,41 @@ const CLOCKS: &[&str] = &[
     "txid_current",
 ];
 
+/// What functions of other databases, and those of DuckDB for other types, are called here.
+const CALLED_HERE: &[(&str, &str)] = &[
+    ("array_cosine_distance", "list_cosine_distance"),
+    ("array_cosine_similarity", "list_cosine_similarity"),
+    ("array_distance", "list_distance"),
+    ("array_inner_product", "list_inner_product"),
+    ("array_value", "list_value"),
+    ("charindex", "instr(text, part)"),
+    ("date_format", "strftime(time, format)"),
+    ("dateadd", "time + INTERVAL 1 DAY"),
+    ("iif", "if(condition, a, b)"),
+    ("json_query", "json_extract"),
+    ("listagg", "list_string_agg"),
+    ("locate", "instr(text, part)"),
+    ("nvl", "coalesce"),
+    ("size", "len"),
+    ("str_to_date", "strptime(text, format)"),
+    ("to_char", "strftime(time, format)"),
+    ("to_date", "strptime(text, format)::DATE"),
+    ("to_number", "text::DECIMAL(18,2)"),
+];
+
 pub fn is_clock(name: &str) -> bool {
     CLOCKS.contains(&name)
 }
 
 pub fn clock_error(name: &str, span: &Range<usize>) -> CompileError {
-    let chance = matches!(name, "random" | "uuid" | "gen_random_uuid" | "uuidv4" | "uuidv7" | "setseed" | "nextval" | "currval");
-    let help = if chance {
-        "the fold knows no chance: a rebuild must give the same rows; use event.id or a hash of the event"
-    } else {
-        "the fold knows no clock: a rebuild must give the same rows; use event.time"
+    let help = match name {
+        "random" | "uuid" | "gen_random_uuid" | "uuidv4" | "uuidv7" | "setseed" => {
+            "the fold knows no chance: a rebuild must give the same rows; use event.id or a hash of the event"
+        }
+        "nextval" | "currval" | "current_user" | "user" | "session_user" | "current_setting" | "getenv" | "txid_current" => {
+            "the fold knows no session: an expression sees one event and one row"
+        }
+        _ => "the fold knows no clock: a rebuild must give the same rows; use event.time",
     };
     error_with_help(format!("`{name}` cannot stand in an expression"), help, span)
 }
@@ -290,7 +315,8 @@ fn unknown(name: &str, span: &Range<usize>) -> CompileError {
         );
     }
     let names = TABLES.iter().flat_map(|table| table.iter()).flat_map(|function| function.names.iter().copied());
-    let help = match nearest(name, names) {
+    let here = CALLED_HERE.iter().find(|(other, _)| *other == name).map(|(_, here)| *here);
+    let help = match here.or_else(|| nearest(name, names)) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None => Some("docs/language.md lists the functions that exist".into()),
     };
@@ -338,4 +364,18 @@ pub fn null(ty: Type, span: &Range<usize>) -> Typed {
 /// All names, for documents and tests.
 pub fn names() -> Vec<&'static str> {
     TABLES.iter().flat_map(|table| table.iter()).flat_map(|function| function.names.iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_functions_of_other_databases_are_called_here_exists() {
+        for (other, here) in CALLED_HERE {
+            assert!(find(other).is_none(), "{other}");
+            let name = here.split(['(', ' ', ':']).next().unwrap_or_default();
+            assert!(find(name).is_some() || ["text", "time"].contains(&name), "{here}");
+        }
+    }
 }

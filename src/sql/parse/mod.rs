@@ -95,6 +95,15 @@ const RESERVED: &[&str] = &[
     "glob",
 ];
 
+/// The operators of other languages that mean something else in SQL, and SQL's words for them.
+fn word_for(token: &Token) -> Option<(&'static str, &'static str)> {
+    match token {
+        Token::Sign("&&") => Some(("&&", "AND")),
+        Token::Sign("||") => Some(("||", "OR")),
+        _ => None,
+    }
+}
+
 impl Parser {
     pub fn new(text: &str) -> Parsed<Parser> {
         if text.len() > TEXT_BYTES_MAX {
@@ -118,7 +127,21 @@ impl Parser {
         match self.peek() {
             Token::End => Ok(()),
             Token::Sign(";") => Err(error("one expression is wanted here, not a statement", self.span())),
-            token => Err(error(format!("the expression ends before {}", describe(token)), self.span())),
+            token => {
+                let before = self.at.checked_sub(1).map(|last| &self.tokens[last].token);
+                let choice = *token == Token::Sign("?") || matches!(before, Some(Token::Word(word)) if word.eq_ignore_ascii_case("if"));
+                Err(CompileError {
+                    message: format!("the expression ends before {}", describe(token)),
+                    help: match token {
+                        _ if choice => Some("a choice is written `CASE WHEN a > 1 THEN b ELSE c END`".into()),
+                        Token::Sign(".") => {
+                            Some("what a function behind a point is called on stands in parentheses: `('a').upper()`".into())
+                        }
+                        _ => None,
+                    },
+                    span: self.span(),
+                })
+            }
         }
     }
 
@@ -162,7 +185,12 @@ impl Parser {
         if self.take_sign(sign) {
             return Ok(());
         }
-        Err(error(format!("`{sign}` is missing before {}", describe(self.peek())), self.span()))
+        let lambda = matches!((self.peek(), self.peek_at(1)), (Token::Word(_), Token::Sign(":" | ",")));
+        Err(CompileError {
+            message: format!("`{sign}` is missing before {}", describe(self.peek())),
+            help: lambda.then(|| "if a lambda is meant, it is written `lambda x: x + 1`".into()),
+            span: self.span(),
+        })
     }
 
     fn word_at(&self, ahead: usize, word: &str) -> bool {
@@ -213,11 +241,17 @@ impl Parser {
             if power < least {
                 break;
             }
+            let from = self.at;
             left = self.infix(left, power)?;
             if nonassociative && self.infix_power().is_some_and(|(next, _)| next == power) && power == power::COMPARE {
                 return Err(CompileError {
                     message: "comparisons do not chain".into(),
-                    help: Some("write `a < b AND b < c`".into()),
+                    help: Some(match self.tokens[from..self.at].iter().find_map(|token| word_for(&token.token)) {
+                        Some((sign, word)) => {
+                            format!("`{sign}` binds stronger than a comparison; `and` and `or` are words in SQL: write {word}")
+                        }
+                        None => "write `a < b AND b < c`".into(),
+                    }),
                     span: self.span(),
                 });
             }

@@ -48,7 +48,11 @@ impl Parser {
                 self.node(Kind::List(items), from, depth)
             }
             Token::Sign("{") => self.struct_literal(),
-            Token::Sign(sign) => Err(error(format!("`{sign}` cannot stand here"), span)),
+            Token::Sign(sign) => Err(CompileError {
+                message: format!("`{sign}` cannot stand here"),
+                help: (sign == "!").then(|| "that something is not true is written NOT".into()),
+                span,
+            }),
             Token::End => Err(error("the expression ends too early", span)),
             Token::Word(word) => self.word(&word.to_ascii_lowercase(), span),
         }
@@ -167,7 +171,14 @@ impl Parser {
                 });
             }
             "select" => return self.refuse_query().and_then(|()| Err(error("a query cannot stand here", span))),
-            _ if RESERVED.contains(&word) => return Err(error(format!("{} cannot stand here", word.to_uppercase()), span)),
+            _ if RESERVED.contains(&word) => {
+                let help = match word {
+                    "isnull" => "write `x IS NULL`".into(),
+                    "notnull" => "write `x IS NOT NULL`".into(),
+                    word => format!("it is a word of SQL; a name that is one stands in double quotes: `\"{word}\"`"),
+                };
+                return Err(CompileError { message: format!("{} cannot stand here", word.to_uppercase()), help: Some(help), span });
+            }
             _ => {}
         }
         // DATE '2026-01-01', TIMESTAMP '…', JSON '…': a type's name before a text.
