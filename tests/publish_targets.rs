@@ -82,7 +82,7 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
     manifest.aggregates.push(manifest::Aggregate { name: "t".into(), fingerprint: String::new(), partitions, rows: Vec::new() });
     store.commit(&manifest)?;
     publish::swap(&store, &manifest)?;
-    publish::collect_garbage(&store, Duration::ZERO)?;
+    publish::collect_garbage(&store, 3, Duration::ZERO)?;
     Ok(manifest)
 }
 

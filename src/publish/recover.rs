@@ -8,7 +8,7 @@ use super::{ledger, swap};
 use crate::error::Result;
 use crate::files;
 use crate::state::Store;
-use crate::state::manifest::{Manifest, Published, TargetKind};
+use crate::state::manifest::{Published, TargetKind};
 
 /// What [`recover`] found and did.
 #[derive(Debug, Default)]
@@ -34,19 +34,20 @@ pub fn recover(store: &Store) -> Result<Recovered> {
             }
         }
     }
-    sweep(store, &kept)?;
+    sweep(store)?;
     Ok(recovered)
 }
 
-/// Removes generations beyond the newest three that are older than `grace`: manifests first, then data
-/// files, then targets.
-pub fn collect_garbage(store: &Store, grace: Duration) -> Result<()> {
-    store.collect_garbage(grace)?;
-    sweep(store, &store.manifests()?)
+/// Removes generations beyond the newest `keep` that are older than `grace` and that no rollback holds:
+/// manifests first, then data files, then targets.
+pub fn collect_garbage(store: &Store, keep: usize, grace: Duration) -> Result<()> {
+    store.collect_garbage(keep, grace)?;
+    sweep(store)
 }
 
 /// Removes what the ledgers name and no kept manifest does, except what some target still leads to.
-fn sweep(store: &Store, kept: &[Manifest]) -> Result<()> {
+fn sweep(store: &Store) -> Result<()> {
+    let Some(kept) = store.whole_manifests()? else { return Ok(()) };
     let named: HashSet<PathBuf> = kept.iter().flat_map(|m| &m.published).map(|p| store.resolve(&p.generation_path)).collect();
     for ledger in ledger::all(store)? {
         let mut alive = false;
@@ -65,6 +66,7 @@ fn sweep(store: &Store, kept: &[Manifest]) -> Result<()> {
                 let mut log = generation.into_os_string();
                 log.push(".wal");
                 files::remove(Path::new(&log))?;
+                files::failpoint("garbage.target_removed")?;
             }
         }
         if !alive {

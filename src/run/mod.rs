@@ -35,7 +35,7 @@ pub use models::lookups_changed;
 use scan::{Scan, Sinks};
 pub use tally::Tally;
 
-/// How long a generation that is not among the newest three is kept for those who still read it.
+/// How long a generation beyond those that the project keeps stays for those who still read it.
 const GRACE: Duration = Duration::from_secs(600);
 
 /// What was asked for on the command line.
@@ -116,7 +116,7 @@ impl Run<'_> {
         let project = self.project;
         let store = self.open_store()?;
         let recovered = publish::recover(&store)?;
-        publish::collect_garbage(&store, GRACE)?;
+        publish::collect_garbage(&store, project.keep, GRACE)?;
         let last = store.newest()?;
         let decision = Decision::new(project, last.as_ref(), self.options.rebuild)?;
         let reason = if self.options.rebuild || last.is_none() { Reason::Rebuild } else { Reason::Run };
@@ -148,7 +148,7 @@ impl Run<'_> {
         report.stages.publish += publishing.elapsed().as_secs_f64() - report.stages.read_models;
         report.generation = Some(next.generation);
         report.outcome = Outcome::Published;
-        publish::collect_garbage(&store, GRACE)?;
+        publish::collect_garbage(&store, project.keep, GRACE)?;
         report.stages.total = self.begun.elapsed().as_secs_f64();
         report.measure();
         let json = serde_json::to_value(&*report).map_err(|e| Error::internal(format!("a report cannot be written: {e}")))?;
