@@ -99,6 +99,7 @@ fn a_process_that_dies_anywhere_leaves_one_generation_and_the_next_run_finishes_
         ("commit.manifest_written", false),
         ("publish.after_manifest", true),
         ("swap.linked", true),
+        ("swap.exchanged", true),
         ("publish.swapped", true),
         ("garbage.manifests_removed", false),
     ];

@@ -1,6 +1,7 @@
 //! `foldline plan`: what a run would read, replay and write.
 
 use super::{Context, Done};
+use crate::publish;
 use crate::report::{counted, human_bytes, human_seconds};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
@@ -12,7 +13,9 @@ const BYTES_PER_SECOND_GUESS: f64 = 150e6;
 
 pub fn plan(context: &Context) -> Done {
     let project = context.project()?;
-    let last = store::newest(&project.root.join(".foldline")).map_err(|e| vec![e])?;
+    let kept = store::manifests(&project.root.join(".foldline")).map_err(|e| vec![e])?;
+    publish::check_targets(&project.root, &kept, &publish::selection(&project.read_models, &[])).map_err(|e| vec![e])?;
+    let last = kept.into_iter().next();
     let decision = Decision::new(&project, last.as_ref(), false).map_err(|e| vec![e])?;
     let rate = last_rate(&project.root, last.as_ref()).unwrap_or(BYTES_PER_SECOND_GUESS * context.threads as f64);
     let mut text = String::new();

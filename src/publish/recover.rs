@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ledger, swap};
+use super::{ledger, owner, swap};
 use crate::error::Result;
 use crate::files;
 use crate::state::Store;
@@ -26,7 +26,7 @@ pub fn recover(store: &Store) -> Result<Recovered> {
     let mut recovered = Recovered::default();
     if let Some(newest) = kept.first() {
         for target in &newest.published {
-            files::remove(&swap::temporary(&store.resolve(&target.path), target))?;
+            swap::clear(store, &kept, target)?;
             if is_damaged(store, target)? {
                 recovered.damaged.push(target.clone());
             } else if swap::swap_one(store, &kept, target)? {
@@ -63,9 +63,7 @@ fn sweep(store: &Store) -> Result<()> {
             } else {
                 files::remove(&generation)?;
                 // What a reader that opened the DuckDB file for writing left beside it.
-                let mut log = generation.into_os_string();
-                log.push(".wal");
-                files::remove(Path::new(&log))?;
+                files::remove(&owner::write_ahead_log(&generation))?;
                 files::failpoint("garbage.target_removed")?;
             }
         }
@@ -86,8 +84,9 @@ fn leads_to(link: &Path, generation: &Path) -> Result<bool> {
         && files::read_link(link)?.is_some_and(|l| Some(l.as_os_str()) == generation.file_name()))
 }
 
-/// Gone or changed. A file whose size and time of change are as they were is taken as unchanged.
-fn is_damaged(store: &Store, target: &Published) -> Result<bool> {
+/// Gone or changed. A file whose size and time of change are as they were is taken as unchanged; a DuckDB file
+/// with a write-ahead log beside it shows other rows than those that were published.
+pub(super) fn is_damaged(store: &Store, target: &Published) -> Result<bool> {
     let path = store.resolve(&target.generation_path);
     let Some(metadata) = files::stat(&path)? else { return Ok(true) };
     if target.kind == TargetKind::ParquetDataset {
@@ -98,7 +97,8 @@ fn is_damaged(store: &Store, target: &Published) -> Result<bool> {
         }
         return Ok(false);
     }
-    if metadata.len() != target.bytes {
+    let has_log = target.kind == TargetKind::DuckDb && files::stat(&owner::write_ahead_log(&path))?.is_some_and(|log| log.len() > 0);
+    if metadata.len() != target.bytes || has_log {
         return Ok(true);
     }
     Ok(files::modified_nanos(&metadata) != target.modified && files::hash(&path)?.0 != target.hash)

@@ -118,6 +118,7 @@ impl Run<'_> {
         let recovered = publish::recover(&store)?;
         publish::collect_garbage(&store, project.keep, GRACE)?;
         let last = store.newest()?;
+        publish::check_targets(store.root(), &store.manifests()?, &publish::selection(&project.read_models, &self.options.select))?;
         let decision = Decision::new(project, last.as_ref(), self.options.rebuild)?;
         let reason = if self.options.rebuild || last.is_none() { Reason::Rebuild } else { Reason::Run };
         let mut next = Manifest::empty(store.next_generation()?, self.options.now.clone(), reason);
