@@ -7,6 +7,7 @@
 //! Store::commit          the manifest: the one commit point
 //! swap                   each target's name leads to the new generation
 //! recover                at the next start: swaps again, removes what no manifest names
+//! rollback               an earlier generation's targets again, until they are released
 //! ```
 //!
 //! Before the commit a reader sees the old generation, after the swap the new one, and between the two a
@@ -18,6 +19,7 @@ mod ledger;
 mod owner;
 mod parquet;
 mod recover;
+mod rollback;
 mod swap;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +31,9 @@ use crate::project::{ReadModel, Target};
 use crate::state::manifest::{Manifest, Published, TargetKind};
 use crate::state::store::{Store, safe_name};
 
+use recover::is_damaged;
 pub use recover::{Recovered, collect_garbage, recover};
+pub use rollback::{RolledBack, live, rollback};
 pub use swap::swap;
 
 /// The targets of one generation while they are made.
