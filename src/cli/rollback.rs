@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Context, Done, RunArgs, run};
 use crate::error::{Error, Kind};
-use crate::publish::{self, RolledBack};
+use crate::publish::{self, Missing, RolledBack};
 use crate::report::{counted, human_bytes, pinned};
 use crate::state::manifest::{Manifest, Reason};
 use crate::state::{Store, store};
@@ -74,16 +74,18 @@ fn report(context: &Context, done: &RolledBack) -> Done {
     let mut text =
         format!("rolled back from generation {} to generation {}, published as generation {}\n", pin.from, pin.to, manifest.generation);
     for model in &manifest.read_models {
-        if !missing.contains(&model.name) {
+        if !missing.iter().any(|m| m.name == model.name) {
             text.push_str(&format!("  read model {}: {} of generation {}\n", model.name, counted(model.rows, "row"), model.generation));
         }
     }
-    for name in missing {
-        let left = match manifest.read_model(name) {
-            Some(model) => format!("its targets stay those of generation {}", model.generation),
-            None => "its table is not in the earlier file".to_string(),
-        };
-        text.push_str(&format!("  read model {name}: did not exist in generation {}; {left}\n", pin.to));
+    for Missing { name, stay, without } in missing {
+        text.push_str(&format!("  read model {name}: did not exist in generation {}", pin.to));
+        for (what, paths) in [("stays as it is in", stay), ("is missing from", without)] {
+            if !paths.is_empty() {
+                text.push_str(&format!("; it {what} {}", paths.join(", ")));
+            }
+        }
+        text.push('\n');
     }
     text.push_str("runs go on folding and publish nothing until `foldline rollback --release`\n");
     context.say(&text);

@@ -62,7 +62,11 @@ pub fn status(context: &Context) -> Done {
         let note = match known {
             None => "not published yet".to_string(),
             Some(known) => {
-                let stale = if known.stale { ", stale: its inputs changed since" } else { "" };
+                let stale = match known.stale {
+                    true if last.pinned.is_some() => ", stale: a rollback is pinned",
+                    true => ", stale: its inputs changed since",
+                    false => "",
+                };
                 let changed = if known.fingerprint != model.fingerprint { ", its definition changed since" } else { "" };
                 format!("{}, published by generation {}{stale}{changed}", counted(known.rows, "row"), known.generation)
             }

@@ -33,7 +33,7 @@ use crate::state::store::{Store, safe_name};
 
 use recover::is_damaged;
 pub use recover::{Recovered, collect_garbage, recover};
-pub use rollback::{RolledBack, live, rollback};
+pub use rollback::{Missing, RolledBack, rollback};
 pub use swap::swap;
 
 /// The targets of one generation while they are made.

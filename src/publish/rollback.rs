@@ -11,9 +11,18 @@ use crate::state::manifest::{Manifest, Pin, Published, ReadModel, Reason};
 pub struct RolledBack {
     /// The generation that it made; its [`Manifest::pinned`] says from where to where.
     pub manifest: Manifest,
-    /// Read models of the newest generation that did not exist in the earlier one. Those whose target the
-    /// earlier one does not have stay as they are.
-    pub missing: Vec<String>,
+    /// Read models of the newest generation that did not exist in the earlier one.
+    pub missing: Vec<Missing>,
+}
+
+/// A read model that cannot be rolled back, since it did not exist then.
+#[derive(serde::Serialize)]
+pub struct Missing {
+    pub name: String,
+    /// Its targets that stay as they are.
+    pub stay: Vec<String>,
+    /// DuckDB files that it shares with others, and that are now the earlier ones: without its table.
+    pub without: Vec<String>,
 }
 
 /// Publishes the targets of generation `to` again; without it, of the newest one before what is live that
@@ -40,13 +49,19 @@ pub fn rollback(store: &Store, to: Option<u64>, now: &str) -> Result<RolledBack>
     let manifest = rolled_back(newest, chosen, store.next_generation()?, now);
     store.commit(&manifest)?;
     swap(store, &manifest)?;
-    let existed = |name: &str| chosen.read_model(name).is_some();
-    let missing = newest.read_models.iter().filter(|m| !existed(&m.name)).map(|m| m.name.clone()).collect();
+    let missing = newest.read_models.iter().filter(|m| chosen.read_model(&m.name).is_none());
+    let missing = missing.map(|model| {
+        let targets = newest.published.iter().filter(|p| p.read_model == model.name).cloned();
+        let (stay, without): (Vec<Published>, Vec<Published>) = targets.partition(|target| manifest.published.contains(target));
+        let paths = |published: Vec<Published>| published.into_iter().map(|p| p.path).collect();
+        Missing { name: model.name.clone(), stay: paths(stay), without: paths(without) }
+    });
+    let missing = missing.collect();
     Ok(RolledBack { manifest, missing })
 }
 
 /// The generation whose targets are live: the newest one, or the one that it holds.
-pub fn live(newest: &Manifest) -> u64 {
+fn live(newest: &Manifest) -> u64 {
     newest.pinned.as_ref().map_or(newest.generation, |pin| pin.to)
 }
 
