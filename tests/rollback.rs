@@ -212,12 +212,32 @@ fn a_rollback_that_cannot_be_is_refused_and_nothing_has_happened() {
     let project = with_generations(1);
     text += &said(&project, &["rollback"], 2);
     next_generation(&project, 2).exits(0);
-    let first = files_below(&project.path("out")).into_iter().find(|p| p.to_string_lossy().contains("sums.gen-1-")).unwrap();
-    fs::write(first, "changed").unwrap();
+    // one bit, with the size and the time of before
+    let first = files_below(&project.path("out")).into_iter().find(|p| p.to_string_lossy().contains("/gen-1-")).unwrap();
+    let modified = fs::metadata(&first).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    fs::File::options().append(true).open(&first).unwrap().set_modified(modified).unwrap();
     text += &said(&project, &["rollback"], 74);
     assert_eq!(seen(&project), [2; 3]);
     assert!(!project.foldline(&["status"]).exits(0).stdout.contains("pinned"));
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_rollback_waits_for_its_turn() {
+    let project = with_generations(2);
+    let lock = fs::File::options().write(true).open(project.path(".foldline/lock")).unwrap();
+    lock.lock().unwrap();
+    project.foldline(&["rollback"]).exits(75);
+    project.foldline(&["rollback", "--list"]).exits(0);
+    let waiting = project.command(&["rollback", "--wait", "5m"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(seen(&project), [2; 3]);
+    drop(lock);
+    assert!(waiting.wait_with_output().unwrap().status.success());
+    assert_eq!(seen(&project), [1; 3]);
 }
 
 #[test]
@@ -319,6 +339,23 @@ fn a_collection_that_dies_anywhere_leaves_every_kept_generation_whole() {
         next_generation(&project, 7).exits(0);
         assert_eq!(seen(&project), [7; 3], "{point}");
     }
+}
+
+#[test]
+fn a_users_file_that_comes_between_commit_and_swap_stays_and_the_rest_goes_on_without_it() {
+    let project = with_generations(1);
+    project.append("events/1.ndjson", log(2, 2));
+    dies_at(&project, &["run"], "publish.after_manifest");
+    fs::remove_file(project.path("out/sums.parquet")).unwrap();
+    project.write("out/sums.parquet", "mine");
+    let text = said(&project, &["run"], 74);
+    assert_eq!(fs::read_to_string(project.path("out/sums.parquet")).unwrap(), "mine");
+    let link = fs::read_link(project.path("out/sums.duckdb")).unwrap();
+    assert!(link.to_string_lossy().contains("gen-2-"), "the others are rolled forward: {}", link.display());
+    fs::rename(project.path("out/sums.parquet"), project.path("out/mine.parquet")).unwrap();
+    project.foldline(&["run"]).exits(0);
+    assert_eq!(seen(&project), [2; 3]);
+    insta::assert_snapshot!(text);
 }
 
 #[test]

@@ -31,7 +31,7 @@ use crate::project::{ReadModel, Target};
 use crate::state::manifest::{Manifest, Published, TargetKind};
 use crate::state::store::{Store, safe_name};
 
-use recover::is_damaged;
+use recover::changed_file;
 pub use recover::{Recovered, collect_garbage, recover};
 pub use rollback::{Missing, RolledBack, rollback};
 pub use swap::swap;

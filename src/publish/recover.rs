@@ -24,15 +24,24 @@ pub struct Recovered {
 pub fn recover(store: &Store) -> Result<Recovered> {
     let kept = store.manifests()?;
     let mut recovered = Recovered::default();
+    let mut refused = None;
     if let Some(newest) = kept.first() {
         for target in &newest.published {
             swap::clear(store, &kept, target)?;
             if is_damaged(store, target)? {
                 recovered.damaged.push(target.clone());
-            } else if swap::swap_one(store, &kept, target)? {
-                recovered.rolled_forward.push(target.clone());
+                continue;
+            }
+            match swap::swap_one(store, &kept, target) {
+                Ok(true) => recovered.rolled_forward.push(target.clone()),
+                Ok(false) => {}
+                // somebody's file under one name does not hold up the others
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
+    }
+    if let Some(error) = refused {
+        return Err(error);
     }
     sweep(store)?;
     Ok(recovered)
@@ -84,9 +93,34 @@ fn leads_to(link: &Path, generation: &Path) -> Result<bool> {
         && files::read_link(link)?.is_some_and(|l| Some(l.as_os_str()) == generation.file_name()))
 }
 
+/// The first file of a target whose bytes are not those that were published, however its size and times look.
+pub(super) fn changed_file(store: &Store, target: &Published) -> Result<Option<PathBuf>> {
+    let path = store.resolve(&target.generation_path);
+    let is_changed = |path: &Path, hash: &str| -> Result<bool> {
+        Ok(match files::stat(path)? {
+            Some(metadata) if metadata.is_file() => files::hash(path)?.0 != hash,
+            _ => true,
+        })
+    };
+    match target.kind {
+        TargetKind::ParquetDataset => {
+            if files::stat(&path)?.is_none() {
+                return Ok(Some(path));
+            }
+            for file in &target.files {
+                if is_changed(&path.join(&file.path), &file.hash)? {
+                    return Ok(Some(path.join(&file.path)));
+                }
+            }
+            Ok(None)
+        }
+        _ => Ok((is_damaged(store, target)? || is_changed(&path, &target.hash)?).then_some(path)),
+    }
+}
+
 /// Gone or changed. A file whose size and time of change are as they were is taken as unchanged; a DuckDB file
 /// with a write-ahead log beside it shows other rows than those that were published.
-pub(super) fn is_damaged(store: &Store, target: &Published) -> Result<bool> {
+fn is_damaged(store: &Store, target: &Published) -> Result<bool> {
     let path = store.resolve(&target.generation_path);
     let Some(metadata) = files::stat(&path)? else { return Ok(true) };
     if target.kind == TargetKind::ParquetDataset {

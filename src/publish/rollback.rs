@@ -2,7 +2,7 @@
 //! released. Nothing is computed or copied: that generation's files are still there, and the names are swapped
 //! to them. The checkpoint stays where it is: runs go on folding from it.
 
-use super::{is_damaged, owner, swap};
+use super::{changed_file, owner, swap};
 use crate::error::{Error, Kind, Result};
 use crate::state::Store;
 use crate::state::manifest::{Manifest, Pin, Published, ReadModel, Reason};
@@ -37,10 +37,10 @@ pub fn rollback(store: &Store, to: Option<u64>, now: &str) -> Result<RolledBack>
     };
     let chosen = choose(&kept, newest, to)?;
     for target in &chosen.published {
-        if is_damaged(store, target)? {
+        if let Some(path) = changed_file(store, target)? {
             return Err(Error::new(
                 Kind::Io,
-                format!("generation {} cannot be published again: {} is gone or was changed", chosen.generation, target.generation_path),
+                format!("generation {} cannot be published again: {} is gone or was changed", chosen.generation, store.relative(&path)?),
             )
             .with_help(others(&kept, newest)));
         }
