@@ -55,14 +55,37 @@ pub fn hard_link(from: &Path, to: &Path) -> Result<bool> {
     }
 }
 
-/// Makes a symbolic link at `link` that says `target` (relative to the link's folder).
+/// Has two names of one file system change places, atomically. `false`: this file system cannot, and nothing
+/// was done.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub fn exchange(a: &Path, b: &Path) -> Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+        Err(e) => Err(Error::io("rename to", b, e.into())),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+pub fn exchange(_a: &Path, _b: &Path) -> Result<bool> {
+    Ok(false)
+}
+
+/// Makes a symbolic link at `link` that says `target` (relative to the link's folder). `false`: the name is
+/// taken already.
 #[cfg(unix)]
-pub fn symlink(target: &Path, link: &Path) -> Result<()> {
-    std::os::unix::fs::symlink(target, link).map_err(|e| Error::io("create the link", link, e))
+pub fn symlink(target: &Path, link: &Path) -> Result<bool> {
+    match std::os::unix::fs::symlink(target, link) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(Error::io("create the link", link, e)),
+    }
 }
 
 #[cfg(not(unix))]
-pub fn symlink(_target: &Path, link: &Path) -> Result<()> {
+pub fn symlink(_target: &Path, link: &Path) -> Result<bool> {
     Err(Error::new(Kind::Io, format!("cannot create the link {}: this system has no symbolic links", link.display())))
 }
 
@@ -216,6 +239,19 @@ pub fn same_file(a: &Path, b: &Path) -> Result<bool> {
 #[cfg(not(unix))]
 pub fn same_file(_a: &Path, _b: &Path) -> Result<bool> {
     Ok(false)
+}
+
+/// What tells whatever stands at a path from everything else on this machine (device and inode), links not
+/// followed; `None`: nothing stands there.
+#[cfg(unix)]
+pub fn identity(path: &Path) -> Result<Option<(u64, u64)>> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(stat(path)?.map(|m| (m.dev(), m.ino())))
+}
+
+#[cfg(not(unix))]
+pub fn identity(path: &Path) -> Result<Option<(u64, u64)>> {
+    Ok(stat(path)?.map(|m| (0, m.len())))
 }
 
 /// When a file was last changed, in nanoseconds since the epoch; 0 where the system does not say.

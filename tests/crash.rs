@@ -64,7 +64,8 @@ fn assert_whole(project: &Project, expected: &[u8], what: &str) {
     }
 }
 
-/// Nothing that staging or a swap made is left beside the targets.
+/// Nothing that staging or a swap made is left beside the targets, and no data file or generation is there that
+/// no manifest names.
 #[track_caller]
 fn assert_clean(project: &Project, what: &str) {
     let manifests = std::fs::read_dir(project.path(".foldline/manifests")).unwrap();
@@ -78,6 +79,25 @@ fn assert_clean(project: &Project, what: &str) {
         })
         .collect();
     assert!(left.is_empty(), "{what}: {left:?}");
+    let named: String = files_below(&project.path(".foldline/manifests")).iter().map(|p| fs::read_to_string(p).unwrap()).collect();
+    let of = |kind: &str, root: &str| -> Vec<String> {
+        let below = |path: &std::path::PathBuf| path.strip_prefix(project.path(root)).unwrap().to_string_lossy().into_owned();
+        files_below(&project.path(kind)).iter().map(below).collect()
+    };
+    let kinds = [(".foldline/snapshots", ".foldline"), (".foldline/events", ".foldline"), (".foldline/streams", ".foldline"), ("out", "")];
+    let published = ["out/counters.parquet", "out/counters.duckdb"];
+    let unnamed: Vec<String> = kinds
+        .iter()
+        .flat_map(|(kind, root)| of(kind, root))
+        // `current` is a link to a generation that is listed itself
+        .filter(|path| !published.contains(&path.as_str()) && !path.contains("/current/"))
+        .filter(|path| {
+            let dataset = path.strip_prefix("out/counters/").and_then(|rest| rest.split('/').next());
+            let name = dataset.map_or(path.clone(), |generation| format!("out/counters/{generation}"));
+            !named.contains(&format!("\"{name}\""))
+        })
+        .collect();
+    assert!(unnamed.is_empty(), "{what}: {unnamed:?}");
 }
 
 #[test]
@@ -99,6 +119,7 @@ fn a_process_that_dies_anywhere_leaves_one_generation_and_the_next_run_finishes_
         ("commit.manifest_written", false),
         ("publish.after_manifest", true),
         ("swap.linked", true),
+        ("swap.exchanged", true),
         ("publish.swapped", true),
         ("garbage.manifests_removed", false),
     ];

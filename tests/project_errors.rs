@@ -232,3 +232,10 @@ fn a_list_of_the_row_cannot_find_the_row() {
     let text = "[aggregate.o]\nkey = { k = \"data.sku\" }\n[aggregate.o.state]\nskus = \"VARCHAR[]\"\n[aggregate.o.on.ItemAdded]\neach = \"skus\"\nkey = { k = \"each\" }\nset.skus = \"[each]\"\n";
     insta::assert_snapshot!(errors(&format!("{SHOP}{text}")));
 }
+
+#[test]
+fn fewer_generations_than_two_cannot_be_kept() {
+    insta::assert_snapshot!(screen("[source.shop]", "[project]\nkeep = 1\n\n[source.shop]"));
+    let kept = |keep: &str| load(&changed("[source.shop]", &format!("[project]\n{keep}\n[source.shop]"))).map(|project| project.keep);
+    assert_eq!((kept(""), kept("keep = 2"), kept("keep = 40")), (Ok(3), Ok(2), Ok(40)));
+}

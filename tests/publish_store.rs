@@ -150,11 +150,72 @@ fn what_a_crash_of_the_first_run_left_is_removed() {
     let store = Store::open(dir.path(), None).unwrap();
     let orphan = store.fresh_data_dir("snapshots", "order").unwrap().join("1.parquet");
     fs::write(&orphan, "half").unwrap();
-    store.collect_garbage(Duration::ZERO).unwrap();
+    store.collect_garbage(3, Duration::ZERO).unwrap();
     assert!(!orphan.exists());
     // But not where a manifest is there that cannot be read: it may name the file.
     fs::write(&orphan, "whole").unwrap();
     fs::write(dir.path().join(".foldline/manifests/1.json"), "{").unwrap();
-    store.collect_garbage(Duration::ZERO).unwrap();
+    store.collect_garbage(3, Duration::ZERO).unwrap();
     assert!(orphan.exists());
+}
+
+fn generations(root: &std::path::Path) -> Vec<u64> {
+    let store = Store::open(root, None).unwrap();
+    let mut kept: Vec<u64> = store.manifests().unwrap().iter().map(|m| m.generation).collect();
+    kept.sort_unstable();
+    kept
+}
+
+#[test]
+fn as_many_generations_stay_as_the_project_keeps_and_those_that_a_rollback_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let data = |n: u64| format!("events/E/{n}.parquet");
+    fs::create_dir_all(dir.path().join(".foldline/events/E")).unwrap();
+    for n in 1..=9 {
+        fs::write(store.data_path(&data(n)), "rows").unwrap();
+        let mut manifest = manifest(n);
+        manifest.event_tables.push(EventTable { event_type: "E".into(), fingerprint: "e".into(), files: vec![file(&data(n))] });
+        if n >= 5 {
+            manifest.pinned = Some(Pin { since: "2026-01-01T00:00:00Z".into(), generation: 5, from: 4, to: 2 });
+        }
+        store.commit(&manifest).unwrap();
+    }
+    store.collect_garbage(2, Duration::from_secs(600)).unwrap();
+    assert_eq!(fs::read_dir(dir.path().join(".foldline/manifests")).unwrap().count(), 9, "within the time of grace all stay");
+    store.collect_garbage(2, Duration::ZERO).unwrap();
+    drop(store);
+    assert_eq!(generations(dir.path()), [2, 4, 5, 8, 9]);
+    let store = Store::open(dir.path(), None).unwrap();
+    let there: Vec<u64> = (1..=9).filter(|n| store.data_path(&data(*n)).exists()).collect();
+    assert_eq!(there, [2, 4, 5, 8, 9]);
+}
+
+#[test]
+fn while_a_manifest_cannot_be_read_no_file_that_it_may_name_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    for n in 1..=4 {
+        store.commit(&manifest(n)).unwrap();
+    }
+    let orphan = store.fresh_data_dir("events", "E").unwrap().join("1.parquet");
+    fs::write(&orphan, "rows").unwrap();
+    fs::write(dir.path().join(".foldline/manifests/4.json"), "{").unwrap();
+    store.collect_garbage(2, Duration::ZERO).unwrap();
+    assert!(orphan.exists());
+    assert_eq!(fs::read_dir(dir.path().join(".foldline/manifests")).unwrap().count(), 4, "it may be a rollback that holds others");
+    store.commit(&manifest(5)).unwrap();
+    store.commit(&manifest(6)).unwrap();
+    store.collect_garbage(2, Duration::ZERO).unwrap();
+    assert!(!orphan.exists(), "the broken one has become old");
+}
+
+#[test]
+fn a_manifest_from_before_rollbacks_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    store.commit(&manifest(1)).unwrap();
+    let text = fs::read_to_string(dir.path().join(".foldline/manifests/1.json")).unwrap();
+    assert!(!text.contains("pinned"), "{text}");
+    assert_eq!(store.newest().unwrap().unwrap().pinned, None);
 }

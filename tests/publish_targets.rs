@@ -82,7 +82,7 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
     manifest.aggregates.push(manifest::Aggregate { name: "t".into(), fingerprint: String::new(), partitions, rows: Vec::new() });
     store.commit(&manifest)?;
     publish::swap(&store, &manifest)?;
-    publish::collect_garbage(&store, Duration::ZERO)?;
+    publish::collect_garbage(&store, 3, Duration::ZERO)?;
     Ok(manifest)
 }
 
@@ -186,7 +186,7 @@ fn a_users_file_in_the_place_of_a_published_one_is_not_replaced() {
 #[test]
 fn a_crash_anywhere_leaves_the_old_generation_or_becomes_the_new_one() {
     let before = ["publish.begun", "publish.staged", "publish.renamed", "commit.before_manifest", "commit.manifest_written"];
-    let after = ["publish.after_manifest", "swap.linked", "publish.swapped", "garbage.manifests_removed"];
+    let after = ["publish.after_manifest", "swap.linked", "swap.exchanged", "publish.swapped", "garbage.manifests_removed"];
     for failpoint in before.into_iter().chain(after) {
         let dir = tempfile::tempdir().unwrap();
         let models = three_targets(dir.path());
@@ -343,4 +343,39 @@ fn a_commit_that_failed_after_it_had_happened_is_not_discarded() {
     publication.discard().unwrap();
     assert_eq!(publish::recover(&store).unwrap().rolled_forward.len(), 3);
     assert_eq!(seen(dir.path()), [1; 3]);
+}
+
+#[test]
+fn a_users_file_that_appears_before_the_swap_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = three_targets(dir.path());
+    files::arm_failpoint(Some("publish.after_manifest"));
+    run(dir.path(), &models, 10).unwrap_err();
+    files::arm_failpoint(None);
+    fs::write(dir.path().join("out/m.parquet"), "mine").unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let manifest = store.newest().unwrap().unwrap();
+    let error = publish::swap(&store, &manifest).unwrap_err();
+    assert!(error.kind == Kind::Io && error.message.contains("did not publish"), "{error}");
+    assert!(error.help.iter().any(|h| h.contains("nothing is lost: generation 1 is committed")), "{error}");
+    assert_eq!(fs::read_to_string(dir.path().join("out/m.parquet")).unwrap(), "mine");
+    assert!(dir.path().join("out/set/current").exists() && dir.path().join("out/shop.duckdb").exists(), "the others are swapped in");
+    fs::remove_file(dir.path().join("out/m.parquet")).unwrap();
+    assert_eq!(publish::recover(&store).unwrap().rolled_forward.len(), 1);
+    assert_eq!(seen(dir.path()), [10; 3]);
+}
+
+#[test]
+fn a_write_ahead_log_under_a_targets_name_is_not_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = three_targets(dir.path());
+    let chosen = publish::selection(&models, &[]);
+    fs::create_dir_all(dir.path().join("out")).unwrap();
+    let log = dir.path().join("out/shop.duckdb.wal");
+    fs::write(&log, "changes").unwrap();
+    let error = publish::check_targets(dir.path(), &[], &chosen).unwrap_err();
+    assert!(error.message.ends_with("shop.duckdb.wal belongs to a DuckDB file that is not there"), "{error}");
+    fs::write(dir.path().join("out/shop.duckdb"), "mine").unwrap();
+    let error = publish::check_targets(dir.path(), &[], &chosen).unwrap_err();
+    assert!(error.message.contains("did not publish") && error.help.iter().any(|h| h.contains("move both together")), "{error}");
 }

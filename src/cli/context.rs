@@ -49,6 +49,16 @@ impl Context {
         project::load(&self.file, &self.variables)
     }
 
+    /// The project's folder, without looking into the project file; it has to be there.
+    pub fn root(&self) -> Result<PathBuf, Error> {
+        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !self.file.exists() && !folder.join(".foldline").exists() {
+            return Err(Error::new(Kind::NoInput, format!("there is no project file {}", self.file.display()))
+                .with_help("`--project` takes a foldline.toml or the folder that it lies in"));
+        }
+        std::path::absolute(folder).map_err(|e| Error::io("find", folder, e))
+    }
+
     pub fn color(&self) -> bool {
         stderr_color(self.color)
     }

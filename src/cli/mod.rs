@@ -4,6 +4,7 @@ mod check;
 mod context;
 mod path;
 mod plan;
+mod rollback;
 mod run;
 mod status;
 mod test;
@@ -84,6 +85,8 @@ enum Verb {
     Rebuild(RunArgs),
     /// Generations, checkpoint, lag, what is stale
     Status,
+    /// Publish an earlier generation again, until it is released
+    Rollback(rollback::RollbackArgs),
     /// Print where the current generation of a read model lies, links resolved
     Path {
         #[arg(required_unless_present = "all")]
@@ -110,8 +113,6 @@ enum Later {
     #[command(hide = true)]
     History(Rest),
     #[command(hide = true)]
-    Rollback(Rest),
-    #[command(hide = true)]
     Quarantine(Rest),
     #[command(hide = true)]
     Schedule(Rest),
@@ -126,7 +127,7 @@ struct Rest {
     _rest: Vec<String>,
 }
 
-#[derive(Args)]
+#[derive(Args, Default)]
 struct RunArgs {
     /// Publish only these read models: `-s a -s b`, or `-s a,b`
     #[arg(short, long, value_name = "NAME", env = "FOLDLINE_SELECT", value_delimiter = ',')]
@@ -155,9 +156,10 @@ pub fn main() -> ExitCode {
         Verb::Check => check::check(&context),
         Verb::Test { name } => test::test(&context, name.as_deref()),
         Verb::Plan => plan::plan(&context),
-        Verb::Run(args) => run::run(&context, args, false),
-        Verb::Rebuild(args) => run::run(&context, args, true),
+        Verb::Run(args) => run::run(&context, args, run::Mode::Run),
+        Verb::Rebuild(args) => run::run(&context, args, run::Mode::Rebuild),
         Verb::Status => status::status(&context),
+        Verb::Rollback(args) => rollback::rollback(&context, args),
         Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
         Verb::Later(later) => Err(not_built(&later)),
     };
@@ -181,7 +183,6 @@ fn not_built(later: &Later) -> Vec<Error> {
         Later::Diff(_) => "diff",
         Later::Inspect(_) => "inspect",
         Later::History(_) => "history",
-        Later::Rollback(_) => "rollback",
         Later::Quarantine(_) => "quarantine",
         Later::Schedule(_) => "schedule",
         Later::Docs(_) => "docs",

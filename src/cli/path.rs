@@ -1,6 +1,6 @@
 //! `foldline path`: where the current generation of a read model lies.
 
-use super::{Context, Done};
+use super::{Context, Done, rollback};
 use crate::error::{Error, Kind};
 use crate::state::manifest::TargetKind;
 use crate::state::store;
@@ -22,13 +22,19 @@ pub fn path(context: &Context, read_model: Option<&str>, all: bool) -> Done {
         };
         return Err(vec![error]);
     }
+    let pinned = last.as_ref().and_then(|m| m.pinned.as_ref());
     if context.json {
         let entries: Vec<_> = found
             .iter()
             .map(|p| serde_json::json!({ "read_model": p.read_model, "kind": kind(p.kind), "path": project.root.join(&p.generation_path) }))
             .collect();
-        return context
-            .print(&format!("{}\n", serde_json::json!({ "generation": last.as_ref().map(|m| m.generation), "targets": entries })));
+        return context.print(&format!(
+            "{}\n",
+            serde_json::json!({ "generation": last.as_ref().map(|m| m.generation), "pinned": pinned, "targets": entries })
+        ));
+    }
+    if let Some(pinned) = last.as_ref().and_then(rollback::pinned_text) {
+        context.say(&format!("{pinned}\n"));
     }
     // read models that share a DuckDB file share its line
     let mut paths: Vec<_> = Vec::new();

@@ -1,6 +1,7 @@
 //! `foldline plan`: what a run would read, replay and write.
 
-use super::{Context, Done};
+use super::{Context, Done, rollback};
+use crate::publish;
 use crate::report::{counted, human_bytes, human_seconds};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
@@ -12,7 +13,12 @@ const BYTES_PER_SECOND_GUESS: f64 = 150e6;
 
 pub fn plan(context: &Context) -> Done {
     let project = context.project()?;
-    let last = store::newest(&project.root.join(".foldline")).map_err(|e| vec![e])?;
+    let kept = store::manifests(&project.root.join(".foldline")).map_err(|e| vec![e])?;
+    let pinned = kept.first().and_then(rollback::pinned_text);
+    if pinned.is_none() {
+        publish::check_targets(&project.root, &kept, &publish::selection(&project.read_models, &[])).map_err(|e| vec![e])?;
+    }
+    let last = kept.into_iter().next();
     let decision = Decision::new(&project, last.as_ref(), false).map_err(|e| vec![e])?;
     let rate = last_rate(&project.root, last.as_ref()).unwrap_or(BYTES_PER_SECOND_GUESS * context.threads as f64);
     let mut text = String::new();
@@ -63,6 +69,7 @@ pub fn plan(context: &Context) -> Done {
         let known = last.as_ref().and_then(|m| m.read_model(&model.name));
         let lookups = last.as_ref().map_or(Ok(false), |last| lookups_changed(&project, model, last)).map_err(|e| vec![e])?;
         let what = match known {
+            _ if pinned.is_some() => "not published: a rollback is pinned",
             None => "publish for the first time",
             Some(known) if known.fingerprint != model.fingerprint => "publish again: its definition changed",
             Some(_) if lookups => "publish again: a lookup table changed",
@@ -71,6 +78,9 @@ pub fn plan(context: &Context) -> Done {
             Some(_) => "publish again if its tables change",
         };
         text.push_str(&format!("read model {}: {what}\n", model.name));
+    }
+    if let Some(pinned) = &pinned {
+        text.push_str(&format!("{pinned}\n"));
     }
     let seconds = total_bytes as f64 / rate;
     if total_bytes > 0 {
@@ -82,7 +92,7 @@ pub fn plan(context: &Context) -> Done {
     }
     if context.json {
         let json = serde_json::json!({
-            "sources": sources, "aggregates": aggregates, "bytes": total_bytes, "seconds": seconds, "last_peak_memory_bytes": memory,
+            "sources": sources, "aggregates": aggregates, "pinned": last.as_ref().and_then(|m| m.pinned.as_ref()), "bytes": total_bytes, "seconds": seconds, "last_peak_memory_bytes": memory,
         });
         return context.print(&format!("{json}\n"));
     }

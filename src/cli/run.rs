@@ -10,7 +10,21 @@ use crate::error::{Error, Kind};
 use crate::report::{bad_records, stderr_width, summary};
 use crate::run::{self, Options, Stop};
 
-pub fn run(context: &Context, mut args: RunArgs, rebuild: bool) -> Done {
+/// Which of the verbs that run the project.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Mode {
+    Run,
+    Rebuild,
+    /// `rollback --release`
+    Release,
+}
+
+/// The wall clock, for reports and manifests: RFC 3339, UTC.
+pub fn now() -> String {
+    jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string()
+}
+
+pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     // an empty FOLDLINE_SELECT is none
     args.select.retain(|name| !name.is_empty());
     for (given, name) in [(args.as_of.is_some(), "--as-of"), (args.target_dir.is_some(), "--target-dir")] {
@@ -31,13 +45,14 @@ pub fn run(context: &Context, mut args: RunArgs, rebuild: bool) -> Done {
     let stop = Arc::new(Stop::default());
     watch_signals(stop.clone()).map_err(|e| vec![e])?;
     let options = Options {
-        rebuild,
+        rebuild: mode == Mode::Rebuild,
         select: args.select,
         threads: context.threads,
         memory_bytes: context.memory_bytes,
         wait: args.wait,
         quiet: context.quiet,
-        now: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
+        now: now(),
+        release: mode == Mode::Release,
     };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(context.threads)

@@ -1,6 +1,6 @@
 //! `foldline status`: what is published, how far the logs are consumed, what is stale.
 
-use super::{Context, Done};
+use super::{Context, Done, rollback};
 use crate::report::{counted, human_bytes};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
@@ -8,15 +8,19 @@ use crate::state::store;
 
 pub fn status(context: &Context) -> Done {
     let project = context.project()?;
-    let Some(last) = store::newest(&project.root.join(".foldline")).map_err(|e| vec![e])? else {
+    let kept = store::manifests(&project.root.join(".foldline")).map_err(|e| vec![e])?;
+    let Some(last) = kept.first() else {
         if context.json {
             return context.print(&format!("{}\n", serde_json::json!({ "project": project.name, "generation": null })));
         }
         return context.print(&format!("{} has never run; `foldline run` makes the first generation\n", project.name));
     };
     // a log that changed is the run's business to refuse; status says it
-    let decision = Decision::new(&project, Some(&last), false);
+    let decision = Decision::new(&project, Some(last), false);
     let mut text = format!("{}: generation {} of {}\n", project.name, last.generation, last.created_at);
+    if let Some(pinned) = rollback::pinned_text(last) {
+        text.push_str(&format!("  {pinned}\n"));
+    }
     let mut sources = Vec::new();
     for (index, definition) in project.sources.iter().enumerate() {
         let entry = last.source(&definition.name);
@@ -58,7 +62,11 @@ pub fn status(context: &Context) -> Done {
         let note = match known {
             None => "not published yet".to_string(),
             Some(known) => {
-                let stale = if known.stale { ", stale: its inputs changed since" } else { "" };
+                let stale = match known.stale {
+                    true if last.pinned.is_some() => ", stale: a rollback is pinned",
+                    true => ", stale: its inputs changed since",
+                    false => "",
+                };
                 let changed = if known.fingerprint != model.fingerprint { ", its definition changed since" } else { "" };
                 format!("{}, published by generation {}{stale}{changed}", counted(known.rows, "row"), known.generation)
             }
@@ -69,11 +77,13 @@ pub fn status(context: &Context) -> Done {
             "stale": known.is_none_or(|k| k.stale || k.fingerprint != model.fingerprint),
         }));
     }
+    text.push_str("  generations kept\n");
+    text.push_str(&rollback::generations_text(&kept, "    "));
     let trouble = decision.as_ref().err().map(|e| e.message.clone());
     if context.json {
         let json = serde_json::json!({
             "project": project.name, "generation": last.generation, "created_at": last.created_at, "sources": sources,
-            "aggregates": aggregates, "read_models": read_models, "trouble": trouble,
+            "aggregates": aggregates, "read_models": read_models, "pinned": last.pinned, "generations": rollback::generations_json(&kept), "trouble": trouble,
         });
         context.print(&format!("{json}\n"))?;
     } else {

@@ -108,7 +108,14 @@ pub static PROJECT: TableKeys = TableKeys {
     id: "project",
     title: "[project]",
     description: "The project itself.",
-    keys: &[key("name", Shape::Text, "The project's name, shown in reports; default: the name of its folder.")],
+    keys: &[
+        key("name", Shape::Text, "The project's name, shown in reports; default: the name of its folder."),
+        key(
+            "keep",
+            Shape::Integer,
+            "How many generations stay whole, with their snapshots, event tables and target files, so that `foldline rollback` can publish them again: at least 2, default 3. Older ones are removed ten minutes after their commit.",
+        ),
+    ],
 };
 
 pub static SOURCE: TableKeys = TableKeys {

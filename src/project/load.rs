@@ -17,7 +17,8 @@ use super::tests_and_schedules::{Known, read_schedules, read_tests};
 use super::toml_walk::{self, Table};
 use super::upcasts::Upcasts;
 use super::variables::Variables;
-use super::{Aggregate, EventTable, KeyColumn, OnBadRecord, Project, ReadModel, Source, key_check, read_models, rules, sources, warnings};
+use super::{Aggregate, EventTable, KeyColumn, OnBadRecord, Project, ReadModel, Source};
+use super::{KEEP_DEFAULT, KEEP_MIN, key_check, read_models, rules, sources, warnings};
 
 /// Errors, and warnings, that are shown at most: each is a screen of its own.
 const SHOWN_MAX: usize = 100;
@@ -71,6 +72,7 @@ impl Loader {
     fn project(&mut self, table: &Table, file: &Path, root: &Path) -> Option<Project> {
         let found = &mut self.found;
         key_check::check(table, found);
+        let keep = read_keep(table, found);
         let upcasts = Upcasts::read(table, &self.files, found);
         let sources = sources::read_all(table, root, found);
         if table.get("source").is_none() {
@@ -140,6 +142,7 @@ impl Loader {
             name: table.table("project").and_then(|project| project.text("name")).map_or_else(folder_name, |text| text.value.clone()),
             file: file.to_path_buf(),
             root: root.to_path_buf(),
+            keep,
             sources,
             upcasts: upcasts.compiled,
             aggregates,
@@ -159,6 +162,22 @@ pub(crate) struct KnownType {
     event_type: String,
     /// How messages name it.
     shown: String,
+}
+
+/// `keep` in [project].
+fn read_keep(table: &Table, found: &mut Vec<Diagnostic>) -> usize {
+    let Some(node) = table.table("project").and_then(|project| project.get("keep")) else { return KEEP_DEFAULT };
+    let Some(keep) = node.as_integer() else { return KEEP_DEFAULT };
+    match usize::try_from(keep).ok().filter(|keep| *keep >= KEEP_MIN) {
+        Some(keep) => keep,
+        None => {
+            found.push(
+                Diagnostic::new(format!("`keep` must be at least {KEEP_MIN}, but this is {keep}"), &node.place)
+                    .help("the current generation is one, and those who still read the one before it need that one"),
+            );
+            KEEP_DEFAULT
+        }
+    }
 }
 
 fn known_types(contracts: &Contracts, upcasts: &Upcasts, defs: &[AggregateDef]) -> Vec<KnownType> {

@@ -37,6 +37,12 @@ use crate::sql::scalar::Scalar;
 use crate::sql::vector::Vector;
 use crate::sql::{Expr, Slot, Type, Value};
 
+/// How many generations are kept where the project does not say.
+pub const KEEP_DEFAULT: usize = 3;
+
+/// The current generation, and the one that its readers may still have open.
+pub const KEEP_MIN: usize = 2;
+
 /// A project, compiled.
 pub struct Project {
     pub name: String,
@@ -44,6 +50,8 @@ pub struct Project {
     pub file: PathBuf,
     /// The folder of the project file: relative paths are relative to it.
     pub root: PathBuf,
+    /// How many generations are kept, at least [`KEEP_MIN`].
+    pub keep: usize,
     pub sources: Vec<Source>,
     /// In the file's order: each matching event passes through each.
     pub upcasts: Vec<Upcast>,

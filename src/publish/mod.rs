@@ -7,6 +7,7 @@
 //! Store::commit          the manifest: the one commit point
 //! swap                   each target's name leads to the new generation
 //! recover                at the next start: swaps again, removes what no manifest names
+//! rollback               an earlier generation's targets again, until they are released
 //! ```
 //!
 //! Before the commit a reader sees the old generation, after the swap the new one, and between the two a
@@ -18,6 +19,7 @@ mod ledger;
 mod owner;
 mod parquet;
 mod recover;
+mod rollback;
 mod swap;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +31,9 @@ use crate::project::{ReadModel, Target};
 use crate::state::manifest::{Manifest, Published, TargetKind};
 use crate::state::store::{Store, safe_name};
 
+use recover::changed_file;
 pub use recover::{Recovered, collect_garbage, recover};
+pub use rollback::{Missing, RolledBack, rollback};
 pub use swap::swap;
 
 /// The targets of one generation while they are made.
@@ -82,37 +86,46 @@ fn duckdb_files(model: &ReadModel) -> impl Iterator<Item = &Path> {
     model.targets.iter().filter_map(|t| if let Target::DuckDb { path, .. } = t { Some(path.as_path()) } else { None })
 }
 
+/// Fails where a target's name is taken by something that foldline did not publish, or cannot be a target's
+/// name: asked before any work is done. `kept`: the manifests, read without the lock where need be.
+pub fn check_targets(root: &Path, kept: &[Manifest], models: &[&ReadModel]) -> Result<()> {
+    staging(root, models, 0, "")?.iter().try_for_each(|target| owner::check(root, kept, target.kind, &target.path))
+}
+
+/// The targets of read models, each once, and the names that they take on their way.
+fn staging(root: &Path, models: &[&ReadModel], generation: u64, id: &str) -> Result<Vec<Staging>> {
+    let mut targets: Vec<Staging> = Vec::new();
+    for model in models {
+        for target in &model.targets {
+            let new = Staging::new(root, target, &model.name, generation, id, targets.len())?;
+            match targets.iter_mut().find(|t| t.path == new.path) {
+                Some(t) if t.kind == TargetKind::DuckDb && new.kind == TargetKind::DuckDb => {
+                    if !t.models.contains(&model.name) {
+                        t.models.push(model.name.clone());
+                    }
+                }
+                Some(t) => {
+                    let (a, b) = (&t.models[0], &model.name);
+                    return Err(Error::new(Kind::Project, format!("`{a}` and `{b}` are published to one place: {}", new.path.display()))
+                        .at(model.place.clone())
+                        .with_help("give each read model a target of its own"));
+                }
+                None => targets.push(new),
+            }
+        }
+    }
+    Ok(targets)
+}
+
 impl<'s> Publication<'s> {
     /// Prepares the targets of these read models (see [`selection`]). Fails where a target's name is taken
     /// by something that foldline did not publish. Call [`recover`] first.
     pub fn begin(store: &'s Store, generation: u64, models: &[&ReadModel]) -> Result<Publication<'s>> {
         let id = new_id();
-        let mut targets: Vec<Staging> = Vec::new();
-        for model in models {
-            for target in &model.targets {
-                let new = Staging::new(store, target, &model.name, generation, &id, targets.len())?;
-                match targets.iter_mut().find(|t| t.path == new.path) {
-                    Some(t) if t.kind == TargetKind::DuckDb && new.kind == TargetKind::DuckDb => {
-                        if !t.models.contains(&model.name) {
-                            t.models.push(model.name.clone());
-                        }
-                    }
-                    Some(t) => {
-                        let (a, b) = (&t.models[0], &model.name);
-                        return Err(Error::new(
-                            Kind::Project,
-                            format!("`{a}` and `{b}` are published to one place: {}", new.path.display()),
-                        )
-                        .at(model.place.clone())
-                        .with_help("give each read model a target of its own"));
-                    }
-                    None => targets.push(new),
-                }
-            }
-        }
+        let targets = staging(store.root(), models, generation, &id)?;
         let kept = store.manifests()?;
         for target in &targets {
-            owner::check(store, &kept, target.kind, &target.path)?;
+            owner::check(store.root(), &kept, target.kind, &target.path)?;
         }
         ledger::write(store, generation, &id, targets.iter().map(|t| (&*t.path, &*t.staging, &*t.generation_path)))?;
         files::failpoint("publish.begun")?;
@@ -260,8 +273,8 @@ fn absolute_below(root: &Path, path: &Path) -> PathBuf {
 }
 
 impl Staging {
-    fn new(store: &Store, target: &Target, model: &str, generation: u64, id: &str, number: usize) -> Result<Staging> {
-        let path = absolute(store, target_path(target));
+    fn new(root: &Path, target: &Target, model: &str, generation: u64, id: &str, number: usize) -> Result<Staging> {
+        let path = absolute_below(root, target_path(target));
         let bad = || Error::new(Kind::Project, format!("the target {} of `{model}` is not the name of a file or folder", path.display()));
         let name = path.file_name().and_then(|n| n.to_str()).ok_or_else(bad)?.to_string();
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();

@@ -1,20 +1,25 @@
 //! Whose is what lies under a target's name? foldline replaces only what foldline published.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::absolute_below;
 use crate::error::{Error, Kind, Result};
 use crate::files;
-use crate::state::Store;
 use crate::state::manifest::{Manifest, Published, TargetKind};
 
 /// Fails where replacing the target would destroy or hide something that foldline did not publish, as far
-/// as the kept manifests know.
-pub(super) fn check(store: &Store, kept: &[Manifest], kind: TargetKind, path: &Path) -> Result<()> {
-    let Some(metadata) = files::stat(path)? else { return Ok(()) };
-    let shown = store.relative(path)?;
-    let ours = || kept.iter().flat_map(|m| &m.published).filter(|p| p.path == shown && p.kind == kind);
+/// as the kept manifests know. `root` is the project's folder.
+pub(super) fn check(root: &Path, kept: &[Manifest], kind: TargetKind, path: &Path) -> Result<()> {
+    let log = (kind == TargetKind::DuckDb).then(|| write_ahead_log(path));
+    let has_log = log.as_ref().map_or(Ok(None), |log| files::stat(log))?.is_some();
+    let Some(metadata) = files::stat(path)? else {
+        return match log.filter(|_| has_log) {
+            Some(log) => Err(orphaned_log(&log, path)),
+            None => Ok(()),
+        };
+    };
     let (mine, what) = match kind {
-        TargetKind::ParquetFile => (metadata.is_file() && published_file(store, path, metadata.len(), ours())?, "a file"),
+        TargetKind::ParquetFile => (metadata.is_file() && published_file(root, kept, path, path)?, "a file"),
         TargetKind::DuckDb => (metadata.is_symlink() && our_link(path)?, "a file"),
         TargetKind::ParquetDataset => (metadata.is_dir() && our_folder(path)?, "a folder"),
     };
@@ -26,24 +31,52 @@ pub(super) fn check(store: &Store, kept: &[Manifest], kind: TargetKind, path: &P
         m if m.is_symlink() => "a link",
         _ => "a file",
     };
-    Err(Error::new(Kind::Io, format!("{} is {found} that foldline did not publish", path.display()))
-        .with_help(format!("foldline never replaces what is not its own; move it away, or name {what} that does not exist yet")))
+    let mut error = Error::new(Kind::Io, format!("{} is {found} that foldline did not publish", path.display()))
+        .with_help(format!("foldline never replaces what is not its own; move it away, or name {what} that does not exist yet"));
+    if let Some(log) = log.filter(|_| has_log) {
+        error = error.with_help(format!(
+            "{} beside it holds changes that are not in it yet: move both together, or close the database with `CHECKPOINT` first",
+            log.display()
+        ));
+    }
+    Err(error)
 }
 
-fn published_file<'p>(store: &Store, path: &Path, size: u64, mut ours: impl Iterator<Item = &'p Published>) -> Result<bool> {
+/// Whether the file at `found` is what some kept manifest published under the name `path`.
+pub(super) fn published_file(root: &Path, kept: &[Manifest], path: &Path, found: &Path) -> Result<bool> {
+    let Some(metadata) = files::stat(found)? else { return Ok(false) };
+    let is_ours = |p: &&Published| p.kind == TargetKind::ParquetFile && absolute_below(root, Path::new(&p.path)) == path;
     let mut hash = None;
-    ours.try_fold(false, |found, p| {
-        if found || files::same_file(path, &store.resolve(&p.generation_path))? {
+    for published in kept.iter().flat_map(|m| &m.published).filter(is_ours) {
+        if files::same_file(found, &root.join(&published.generation_path))? {
             return Ok(true);
         }
-        if p.bytes != size {
-            return Ok(false);
+        if published.bytes != metadata.len() {
+            continue;
         }
         if hash.is_none() {
-            hash = Some(files::hash(path)?.0);
+            hash = Some(files::hash(found)?.0);
         }
-        Ok(hash.as_deref() == Some(&p.hash))
-    })
+        if hash.as_deref() == Some(&published.hash) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Where DuckDB keeps the changes to a database file that are not in it yet.
+pub(super) fn write_ahead_log(path: &Path) -> PathBuf {
+    let mut log = path.to_path_buf().into_os_string();
+    log.push(".wal");
+    PathBuf::from(log)
+}
+
+fn orphaned_log(log: &Path, path: &Path) -> Error {
+    let database = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Error::new(Kind::Io, format!("{} belongs to a DuckDB file that is not there", log.display()))
+        .with_help(format!(
+            "it holds changes to another `{database}`, which foldline would take the name of: put it back beside its database and close that with `CHECKPOINT`, or move it away"
+        ))
 }
 
 /// A relative link to a generation beside it.

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ledger, swap};
+use super::{ledger, owner, swap};
 use crate::error::Result;
 use crate::files;
 use crate::state::Store;
-use crate::state::manifest::{Manifest, Published, TargetKind};
+use crate::state::manifest::{Published, TargetKind};
 
 /// What [`recover`] found and did.
 #[derive(Debug, Default)]
@@ -24,29 +24,39 @@ pub struct Recovered {
 pub fn recover(store: &Store) -> Result<Recovered> {
     let kept = store.manifests()?;
     let mut recovered = Recovered::default();
+    let mut refused = None;
     if let Some(newest) = kept.first() {
         for target in &newest.published {
-            files::remove(&swap::temporary(&store.resolve(&target.path), target))?;
+            swap::clear(store, &kept, target)?;
             if is_damaged(store, target)? {
                 recovered.damaged.push(target.clone());
-            } else if swap::swap_one(store, &kept, target)? {
-                recovered.rolled_forward.push(target.clone());
+                continue;
+            }
+            match swap::swap_one(store, &kept, target) {
+                Ok(true) => recovered.rolled_forward.push(target.clone()),
+                Ok(false) => {}
+                // somebody's file under one name does not hold up the others
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
     }
-    sweep(store, &kept)?;
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    sweep(store)?;
     Ok(recovered)
 }
 
-/// Removes generations beyond the newest three that are older than `grace`: manifests first, then data
-/// files, then targets.
-pub fn collect_garbage(store: &Store, grace: Duration) -> Result<()> {
-    store.collect_garbage(grace)?;
-    sweep(store, &store.manifests()?)
+/// Removes generations beyond the newest `keep` that are older than `grace` and that no rollback holds:
+/// manifests first, then data files, then targets.
+pub fn collect_garbage(store: &Store, keep: usize, grace: Duration) -> Result<()> {
+    store.collect_garbage(keep, grace)?;
+    sweep(store)
 }
 
 /// Removes what the ledgers name and no kept manifest does, except what some target still leads to.
-fn sweep(store: &Store, kept: &[Manifest]) -> Result<()> {
+fn sweep(store: &Store) -> Result<()> {
+    let Some(kept) = store.whole_manifests()? else { return Ok(()) };
     let named: HashSet<PathBuf> = kept.iter().flat_map(|m| &m.published).map(|p| store.resolve(&p.generation_path)).collect();
     for ledger in ledger::all(store)? {
         let mut alive = false;
@@ -62,9 +72,8 @@ fn sweep(store: &Store, kept: &[Manifest]) -> Result<()> {
             } else {
                 files::remove(&generation)?;
                 // What a reader that opened the DuckDB file for writing left beside it.
-                let mut log = generation.into_os_string();
-                log.push(".wal");
-                files::remove(Path::new(&log))?;
+                files::remove(&owner::write_ahead_log(&generation))?;
+                files::failpoint("garbage.target_removed")?;
             }
         }
         if !alive {
@@ -84,7 +93,33 @@ fn leads_to(link: &Path, generation: &Path) -> Result<bool> {
         && files::read_link(link)?.is_some_and(|l| Some(l.as_os_str()) == generation.file_name()))
 }
 
-/// Gone or changed. A file whose size and time of change are as they were is taken as unchanged.
+/// The first file of a target whose bytes are not those that were published, however its size and times look.
+pub(super) fn changed_file(store: &Store, target: &Published) -> Result<Option<PathBuf>> {
+    let path = store.resolve(&target.generation_path);
+    let is_changed = |path: &Path, hash: &str| -> Result<bool> {
+        Ok(match files::stat(path)? {
+            Some(metadata) if metadata.is_file() => files::hash(path)?.0 != hash,
+            _ => true,
+        })
+    };
+    match target.kind {
+        TargetKind::ParquetDataset => {
+            if files::stat(&path)?.is_none() {
+                return Ok(Some(path));
+            }
+            for file in &target.files {
+                if is_changed(&path.join(&file.path), &file.hash)? {
+                    return Ok(Some(path.join(&file.path)));
+                }
+            }
+            Ok(None)
+        }
+        _ => Ok((is_damaged(store, target)? || is_changed(&path, &target.hash)?).then_some(path)),
+    }
+}
+
+/// Gone or changed. A file whose size and time of change are as they were is taken as unchanged; a DuckDB file
+/// with a write-ahead log beside it shows other rows than those that were published.
 fn is_damaged(store: &Store, target: &Published) -> Result<bool> {
     let path = store.resolve(&target.generation_path);
     let Some(metadata) = files::stat(&path)? else { return Ok(true) };
@@ -96,7 +131,8 @@ fn is_damaged(store: &Store, target: &Published) -> Result<bool> {
         }
         return Ok(false);
     }
-    if metadata.len() != target.bytes {
+    let has_log = target.kind == TargetKind::DuckDb && files::stat(&owner::write_ahead_log(&path))?.is_some_and(|log| log.len() > 0);
+    if metadata.len() != target.bytes || has_log {
         return Ok(true);
     }
     Ok(files::modified_nanos(&metadata) != target.modified && files::hash(&path)?.0 != target.hash)

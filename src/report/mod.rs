@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::state::manifest::Pin;
+
 pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
-pub use summary::{bad_records, summary};
+pub use summary::{bad_records, pinned, summary};
 
 /// The version of the report's JSON. Fields are added without raising it; one that is renamed or removed raises it.
 pub const FORMAT: u32 = 1;
@@ -37,7 +39,7 @@ pub struct Report {
     pub outcome: Outcome,
     /// The process exit code that goes with the outcome.
     pub exit_code: u8,
-    /// The generation that is live after the run; none before the first publication.
+    /// The generation that is current after the run; none before the first one.
     pub generation: Option<u64>,
     /// When the run began, RFC 3339 in UTC.
     pub started_at: Option<String>,
@@ -48,6 +50,9 @@ pub struct Report {
     pub aggregates: Vec<AggregateReport>,
     /// In the order in which they depend on each other, else in the project file's.
     pub read_models: Vec<ReadModelReport>,
+    /// The rollback that holds the targets after the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pin>,
     pub stages: StageSeconds,
     /// Events decoded in this run, by the second of its whole time.
     pub events_per_second: f64,
@@ -69,6 +74,8 @@ pub enum Outcome {
     Published,
     /// A new generation is live, and some events were set aside or skipped (exit 3).
     PublishedWithQuarantine,
+    /// What was new is folded and committed, but not published: a rollback holds the targets.
+    Pinned,
     /// Nothing new was found and nothing was written.
     NothingNew,
     /// Nothing was published; the last generation stays live.
@@ -221,6 +228,7 @@ impl Report {
             events: EventCounts::default(),
             aggregates: Vec::new(),
             read_models: Vec::new(),
+            pinned: None,
             stages: StageSeconds::default(),
             events_per_second: 0.0,
             bytes_per_second: 0.0,

@@ -1,5 +1,6 @@
 //! The table that a person sees at the end of a run.
 
+use crate::state::manifest::Pin;
 use std::fmt::Write;
 
 use super::numbers::{counted, human_bytes, human_count, human_seconds};
@@ -12,6 +13,9 @@ pub fn summary(report: &Report, color: bool, width: usize) -> String {
     let paint = Paint { color };
     let mut out = String::new();
     headline(&mut out, report, paint);
+    if let Some(pin) = &report.pinned {
+        let _ = writeln!(out, "{}", pinned(pin));
+    }
     if report.outcome == Outcome::NothingNew {
         warnings(&mut out, report, paint);
         return out;
@@ -36,6 +40,14 @@ pub fn summary(report: &Report, color: bool, width: usize) -> String {
         out.push_str(&bad_records(&report.bad, color));
     }
     out
+}
+
+/// What a rollback that holds means for those who wait for new rows, one line without its end.
+pub fn pinned(pin: &Pin) -> String {
+    format!(
+        "pinned to generation {} since {} (rolled back from generation {}): `foldline rollback --release` publishes again",
+        pin.to, pin.since, pin.from
+    )
 }
 
 /// The bad records: the first ones each with its place, then how many there are of each kind.
@@ -68,6 +80,7 @@ fn headline(out: &mut String, report: &Report, paint: Paint) {
     let outcome = match report.outcome {
         Outcome::Published => paint.green(&format!("published{generation}")),
         Outcome::PublishedWithQuarantine => paint.yellow(&format!("published{generation}, with events set aside")),
+        Outcome::Pinned => paint.yellow(&format!("folded{generation}, published nothing,")),
         Outcome::NothingNew => {
             let live = report.generation.map(|n| format!(", generation {n} is current")).unwrap_or_default();
             let _ = writeln!(out, "{}: nothing new{live} ({total})", report.project);

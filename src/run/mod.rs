@@ -35,7 +35,7 @@ pub use models::lookups_changed;
 use scan::{Scan, Sinks};
 pub use tally::Tally;
 
-/// How long a generation that is not among the newest three is kept for those who still read it.
+/// How long a generation beyond those that the project keeps stays for those who still read it.
 const GRACE: Duration = Duration::from_secs(600);
 
 /// What was asked for on the command line.
@@ -53,6 +53,8 @@ pub struct Options {
     pub quiet: bool,
     /// RFC 3339, UTC: the clock is read by whoever calls.
     pub now: String,
+    /// End a rollback: publish again.
+    pub release: bool,
 }
 
 /// A request to stop, by signal number; 0: none. Asked between rounds and before the commit.
@@ -92,7 +94,7 @@ pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result
     report.started_at = Some(options.now.clone());
     let result = Run { project, options, stop, begun }.go(&mut report);
     // a published run's report was measured when it was kept: what is printed is the same
-    if report.outcome != Outcome::Published || result.is_err() {
+    if !matches!(report.outcome, Outcome::Published | Outcome::Pinned) || result.is_err() {
         report.stages.total = begun.elapsed().as_secs_f64();
         report.measure();
     }
@@ -116,12 +118,20 @@ impl Run<'_> {
         let project = self.project;
         let store = self.open_store()?;
         let recovered = publish::recover(&store)?;
-        publish::collect_garbage(&store, GRACE)?;
+        publish::collect_garbage(&store, project.keep, GRACE)?;
         let last = store.newest()?;
+        let pin = last.as_ref().and_then(|m| m.pinned.clone());
+        let held = pin.clone().filter(|_| !self.options.release);
+        if held.is_none() {
+            let wanted = publish::selection(&project.read_models, &self.options.select);
+            publish::check_targets(store.root(), &store.manifests()?, &wanted)?;
+        }
         let decision = Decision::new(project, last.as_ref(), self.options.rebuild)?;
         let reason = if self.options.rebuild || last.is_none() { Reason::Rebuild } else { Reason::Run };
         let mut next = Manifest::empty(store.next_generation()?, self.options.now.clone(), reason);
         next.lookups = models::lookup_hashes(project)?;
+        next.pinned = held.clone();
+        report.pinned = held.clone();
         report.generation = last.as_ref().map(|m| m.generation);
 
         let (bad, warnings) = self.fold(&store, last.as_ref(), &decision, &mut next, report)?;
@@ -130,10 +140,17 @@ impl Run<'_> {
         self.stop.check()?;
 
         let publishing = Instant::now();
-        let selected = models::to_publish(project, &next, last.as_ref(), &recovered.damaged, &self.options.select);
+        let selected = match &held {
+            Some(_) => Vec::new(),
+            None => models::to_publish(project, &next, last.as_ref(), &recovered.damaged, &self.options.select),
+        };
+        if held.is_some() {
+            report.warnings.extend(recovered.damaged.iter().map(damaged_while_pinned));
+        }
         models::report_unpublished(project, &next, last.as_ref(), &selected, report);
         // nothing to read, or nothing of it was a whole record
-        if selected.is_empty() && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next)) {
+        let released = pin.is_some() && held.is_none();
+        if selected.is_empty() && !released && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next)) {
             report.outcome = Outcome::NothingNew;
             return Ok(());
         }
@@ -147,8 +164,8 @@ impl Run<'_> {
         publish::swap(&store, &next)?;
         report.stages.publish += publishing.elapsed().as_secs_f64() - report.stages.read_models;
         report.generation = Some(next.generation);
-        report.outcome = Outcome::Published;
-        publish::collect_garbage(&store, GRACE)?;
+        report.outcome = if held.is_some() { Outcome::Pinned } else { Outcome::Published };
+        publish::collect_garbage(&store, project.keep, GRACE)?;
         report.stages.total = self.begun.elapsed().as_secs_f64();
         report.measure();
         let json = serde_json::to_value(&*report).map_err(|e| Error::internal(format!("a report cannot be written: {e}")))?;
@@ -432,6 +449,13 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+fn damaged_while_pinned(target: &manifest::Published) -> String {
+    format!(
+        "{} is gone or was changed since it was published; while a rollback is pinned nothing is published in its place",
+        target.generation_path
+    )
 }
 
 /// Whether two manifests have consumed the same.

@@ -166,7 +166,10 @@ pub fn stage<'s>(
                 (None, None) => None,
             });
         }
-        next.published = publish::merge(store, last, published, &project.read_models)?;
+        next.published = match last.filter(|_| next.pinned.is_some()) {
+            Some(last) => last.published.clone(),
+            None => publish::merge(store, last, published, &project.read_models)?,
+        };
         Ok(())
     });
     match result {

@@ -38,6 +38,22 @@ pub struct Manifest {
     pub lookups: std::collections::BTreeMap<String, String>,
     /// The greatest event time consumed, microseconds since the epoch, UTC: what `as_of()` gives.
     pub max_event_time: Option<i64>,
+    /// A rollback that holds: `published` is what an earlier generation published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pin>,
+}
+
+/// A rollback, in the generation that it made and in all that follow until it is released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// When the rollback was made, RFC 3339, UTC.
+    pub since: String,
+    /// The generation that the rollback made.
+    pub generation: u64,
+    /// The generation that was live before, published by a run.
+    pub from: u64,
+    /// The generation whose targets are live.
+    pub to: u64,
 }
 
 /// Why a generation was made.
@@ -48,6 +64,8 @@ pub enum Reason {
     Run,
     /// Replayed from zero.
     Rebuild,
+    /// An earlier generation's targets, published again.
+    Rollback,
 }
 
 /// How much of a source is consumed: the checkpoint.
@@ -216,6 +234,7 @@ impl Manifest {
             published: Vec::new(),
             lookups: Default::default(),
             max_event_time: None,
+            pinned: None,
         }
     }
 

@@ -18,9 +18,6 @@ use super::manifest::{FORMAT, Manifest};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
-/// The generations that are always kept.
-const GENERATIONS_KEPT: usize = 3;
-
 /// A project's `.foldline/`, locked until this is dropped.
 pub struct Store {
     root: PathBuf,
@@ -88,11 +85,14 @@ impl Store {
 
     /// Every manifest that can be read, newest first.
     pub fn manifests(&self) -> Result<Vec<Manifest>> {
-        let mut manifests = Vec::new();
-        for generation in generations(&self.dir)?.into_iter().rev() {
-            manifests.extend(read_manifest(&self.dir, generation)?);
-        }
-        Ok(manifests)
+        manifests(&self.dir)
+    }
+
+    /// Every manifest, newest first; `None` where one is there that cannot be read: it may name any file, so
+    /// that no file can be called rubbish.
+    pub fn whole_manifests(&self) -> Result<Option<Vec<Manifest>>> {
+        let manifests = self.manifests()?;
+        Ok((manifests.len() == generations(&self.dir)?.len()).then_some(manifests))
     }
 
     /// The number that the next generation takes: above every manifest, readable or not.
@@ -164,32 +164,38 @@ impl Store {
         Ok(path)
     }
 
-    /// Removes manifests beyond the newest three that are older than `grace`, and then every data file that
-    /// no kept manifest names. Manifest first, then data: a crash between leaves rubbish, never a hole.
-    /// Call it only while no data files wait for a commit.
-    pub fn collect_garbage(&self, grace: Duration) -> Result<()> {
-        let now = SystemTime::now();
-        let generations = generations(&self.dir)?;
-        let old = generations.len().saturating_sub(GENERATIONS_KEPT);
-        for generation in &generations[..old] {
-            let path = manifest_path(&self.dir, *generation);
-            let age = files::stat(&path)?.and_then(|m| m.modified().ok()).and_then(|at| now.duration_since(at).ok());
-            if age.is_some_and(|age| age >= grace) {
-                files::remove_file(&path)?;
-            }
-        }
+    /// Removes manifests beyond the newest `keep` that are older than `grace` and that no rollback holds, and
+    /// then every data file that no kept manifest names. Manifest first, then data: a crash between leaves
+    /// rubbish, never a hole. Call it only while no data files wait for a commit.
+    pub fn collect_garbage(&self, keep: usize, grace: Duration) -> Result<()> {
+        let dir = self.dir.join("manifests");
         // what a run that died before its commit was about to link in
-        for path in files::list(&self.dir.join("manifests"))? {
+        for path in files::list(&dir)? {
             if path.extension().is_some_and(|extension| extension == "tmp") {
                 files::remove_file(&path)?;
             }
         }
-        files::sync_dir(&self.dir.join("manifests"))?;
-        files::failpoint("garbage.manifests_removed")?;
-        let kept = self.manifests()?;
-        if kept.is_empty() && !generations.is_empty() {
-            return Ok(());
+        let now = SystemTime::now();
+        let generations = generations(&self.dir)?;
+        let pin = self.newest()?.and_then(|newest| newest.pinned);
+        let is_held = |generation: u64| pin.as_ref().is_some_and(|pin| [pin.generation, pin.from, pin.to].contains(&generation));
+        let old = generations.len().saturating_sub(keep.max(1));
+        // while the newest one cannot be read, nobody knows what it holds
+        let newest_is_whole = match generations.last() {
+            Some(newest) => read_manifest(&self.dir, *newest)?.is_some(),
+            None => true,
+        };
+        for generation in generations[..old].iter().filter(|g| newest_is_whole && !is_held(**g)) {
+            let path = manifest_path(&self.dir, *generation);
+            let age = files::stat(&path)?.and_then(|m| m.modified().ok()).and_then(|at| now.duration_since(at).ok());
+            if age.is_some_and(|age| age >= grace) {
+                files::remove_file(&path)?;
+                files::failpoint("garbage.manifest_removed")?;
+            }
         }
+        files::sync_dir(&dir)?;
+        files::failpoint("garbage.manifests_removed")?;
+        let Some(kept) = self.whole_manifests()? else { return Ok(()) };
         let named: HashSet<PathBuf> = kept.iter().flat_map(Manifest::data_files).map(|f| self.data_path(&f.path)).collect();
         for kind in ["snapshots", "events", "streams"] {
             remove_unnamed(&self.dir.join(kind), &named)?;
@@ -206,6 +212,15 @@ pub fn newest(foldline_dir: &Path) -> Result<Option<Manifest>> {
         }
     }
     Ok(None)
+}
+
+/// Every manifest of a `.foldline/` that can be read, newest first, read without the lock.
+pub fn manifests(foldline_dir: &Path) -> Result<Vec<Manifest>> {
+    let mut manifests = Vec::new();
+    for generation in generations(foldline_dir)?.into_iter().rev() {
+        manifests.extend(read_manifest(foldline_dir, generation)?);
+    }
+    Ok(manifests)
 }
 
 /// A name made fit for a folder: what is not a letter, a digit, `_` or `-` is percent-encoded.
@@ -278,7 +293,10 @@ fn remove_unnamed(dir: &Path, named: &HashSet<PathBuf>) -> Result<()> {
     for path in files::list(dir)? {
         match files::stat(&path)? {
             Some(m) if m.is_dir() => remove_unnamed(&path, named)?,
-            Some(_) if !named.contains(&path) => files::remove_file(&path)?,
+            Some(_) if !named.contains(&path) => {
+                files::remove_file(&path)?;
+                files::failpoint("garbage.data_removed")?;
+            }
             _ => {}
         }
     }

@@ -181,6 +181,7 @@ fn compare_run(
         wait: None,
         quiet: true,
         now: "2026-01-01T00:00:00Z".into(),
+        release: false,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().unwrap();
     let (report, result) = pool.install(|| run(project, &options, &Stop::default()));
