@@ -7,6 +7,7 @@ mod plan;
 mod run;
 mod status;
 mod test;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
+use crate::model::compare::Sample;
 use crate::report::ColorChoice;
 use context::Context;
 
@@ -82,6 +84,8 @@ enum Verb {
     Run(RunArgs),
     /// Replay from zero, publish
     Rebuild(RunArgs),
+    /// Replay afresh, compare with snapshots and published targets
+    Verify(VerifyArgs),
     /// Generations, checkpoint, lag, what is stale
     Status,
     /// Print where the current generation of a read model lies, links resolved
@@ -101,8 +105,6 @@ enum Verb {
 enum Later {
     #[command(hide = true)]
     Init(Rest),
-    #[command(hide = true)]
-    Verify(Rest),
     #[command(hide = true)]
     Diff(Rest),
     #[command(hide = true)]
@@ -140,6 +142,13 @@ struct RunArgs {
     target_dir: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct VerifyArgs {
+    /// Compare only N of M rows, by their keys' hashes; the whole log is read all the same
+    #[arg(long, value_name = "N/M", env = "FOLDLINE_SAMPLE", value_parser = parse_sample)]
+    sample: Option<Sample>,
+}
+
 /// Parses the arguments, runs the verb, prints what went wrong, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -157,6 +166,7 @@ pub fn main() -> ExitCode {
         Verb::Plan => plan::plan(&context),
         Verb::Run(args) => run::run(&context, args, false),
         Verb::Rebuild(args) => run::run(&context, args, true),
+        Verb::Verify(args) => verify::verify(&context, args),
         Verb::Status => status::status(&context),
         Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
         Verb::Later(later) => Err(not_built(&later)),
@@ -177,7 +187,6 @@ type Done = std::result::Result<(), Vec<Error>>;
 fn not_built(later: &Later) -> Vec<Error> {
     let name = match later {
         Later::Init(_) => "init",
-        Later::Verify(_) => "verify",
         Later::Diff(_) => "diff",
         Later::Inspect(_) => "inspect",
         Later::History(_) => "history",
@@ -228,6 +237,16 @@ fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+fn parse_sample(text: &str) -> Result<Sample, String> {
+    let wrong = "N/M with 0 < N <= M was expected, such as 1/100";
+    let (below, of) = text.split_once('/').ok_or(wrong)?;
+    let (below, of) = (below.trim().parse().map_err(|_| wrong)?, of.trim().parse().map_err(|_| wrong)?);
+    if below == 0 || below > of {
+        return Err(wrong.into());
+    }
+    Ok(Sample { below, of })
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -257,6 +276,10 @@ mod tests {
         assert_eq!(parse_size("1.5GiB"), Ok(1_610_612_736));
         assert!(parse_size("4 apples").is_err());
         assert!(parse_size("1").is_err());
+        assert_eq!(parse_sample("1/100"), Ok(Sample { below: 1, of: 100 }));
+        for wrong in ["0/5", "6/5", "1", "1/0", "-1/5", "a/b"] {
+            assert!(parse_sample(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert!(parse_duration("5 moons").is_err());
     }

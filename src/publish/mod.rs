@@ -30,7 +30,7 @@ use crate::state::manifest::{Manifest, Published, TargetKind};
 use crate::state::store::{Store, safe_name};
 
 pub use recover::{Recovered, collect_garbage, recover};
-pub use swap::swap;
+pub use swap::{leads_there, swap};
 
 /// The targets of one generation while they are made.
 pub struct Publication<'s> {

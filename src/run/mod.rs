@@ -8,9 +8,11 @@ pub mod given;
 pub mod intake;
 mod lanes;
 mod models;
+pub mod replay;
 mod round;
 mod scan;
 mod tally;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::Mutex;
