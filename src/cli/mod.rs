@@ -2,6 +2,7 @@
 
 mod check;
 mod context;
+mod diff;
 mod path;
 mod plan;
 mod run;
@@ -38,8 +39,9 @@ Examples:
   foldline run --json | jq .events   the report, for a machine
 
 Exit codes:
-  0 done   2 usage   10 history changed   13 a test or verify found a difference   14 a check failed
-  65 bad data   66 no input   70 internal   74 I/O   75 locked by another run   78 bad project file";
+  0 done   2 usage   10 history changed   13 test, verify or diff found a difference
+  14 a check failed   65 bad data   66 no input   70 internal   74 I/O   75 locked by another run
+  78 bad project file";
 
 #[derive(Args)]
 struct Global {
@@ -86,6 +88,8 @@ enum Verb {
     Rebuild(RunArgs),
     /// Replay afresh, compare with snapshots and published targets
     Verify(VerifyArgs),
+    /// Say which rows change under today's definitions, on the same log
+    Diff(DiffArgs),
     /// Generations, checkpoint, lag, what is stale
     Status,
     /// Print where the current generation of a read model lies, links resolved
@@ -105,8 +109,6 @@ enum Verb {
 enum Later {
     #[command(hide = true)]
     Init(Rest),
-    #[command(hide = true)]
-    Diff(Rest),
     #[command(hide = true)]
     Inspect(Rest),
     #[command(hide = true)]
@@ -149,6 +151,13 @@ struct VerifyArgs {
     sample: Option<Sample>,
 }
 
+#[derive(Args)]
+struct DiffArgs {
+    /// Compare only these read models: `-s a -s b`, or `-s a,b`
+    #[arg(short, long, value_name = "NAME", env = "FOLDLINE_SELECT", value_delimiter = ',')]
+    select: Vec<String>,
+}
+
 /// Parses the arguments, runs the verb, prints what went wrong, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -167,6 +176,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&context, args, false),
         Verb::Rebuild(args) => run::run(&context, args, true),
         Verb::Verify(args) => verify::verify(&context, args),
+        Verb::Diff(args) => diff::diff(&context, args),
         Verb::Status => status::status(&context),
         Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
         Verb::Later(later) => Err(not_built(&later)),
@@ -187,7 +197,6 @@ type Done = std::result::Result<(), Vec<Error>>;
 fn not_built(later: &Later) -> Vec<Error> {
     let name = match later {
         Later::Init(_) => "init",
-        Later::Diff(_) => "diff",
         Later::Inspect(_) => "inspect",
         Later::History(_) => "history",
         Later::Rollback(_) => "rollback",

@@ -3,6 +3,7 @@
 //! The report is data. The pipeline fills it and knows nothing of how it is shown; [`summary`] turns it into
 //! the table on stderr, [`Report::to_json`] into the object on stdout and in `.foldline/runs/<n>.json`.
 
+mod changes;
 mod color;
 mod differences;
 mod numbers;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use changes::{Changes, ModelChange, ModelStatus, changes};
 pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};

@@ -4,6 +4,7 @@
 
 mod append;
 pub mod decide;
+pub mod diff;
 pub mod given;
 pub mod intake;
 mod lanes;
