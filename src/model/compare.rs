@@ -358,3 +358,89 @@ impl Pair {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Column, Type, Value};
+    use crate::state::{Frame, parquet};
+
+    /// Compares two tables of these columns, the key column `k` first.
+    fn compared(types: &[Type], published: &[Vec<Value>], fresh: &[Vec<Value>], sample: Option<Sample>) -> Difference {
+        let folder = tempfile::tempdir().unwrap();
+        let schema: Vec<(String, Type)> = types.iter().enumerate().map(|(i, ty)| (["k", "v", "w"][i].to_string(), ty.clone())).collect();
+        let table = |name: &str, rows: &[Vec<Value>]| {
+            let mut columns: Vec<Column> = types.iter().map(|ty| Column::new(ty.clone())).collect();
+            for row in rows {
+                columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value.clone()));
+            }
+            let path = folder.path().join(format!("{name} [x] 'é'.parquet"));
+            let files = if rows.is_empty() { Vec::new() } else { vec![path.clone()] };
+            if !rows.is_empty() {
+                parquet::write(&path, &Frame { names: schema.iter().map(|(n, _)| n.clone()).collect(), columns }).unwrap();
+            }
+            Rows::State(TableInput { name: name.to_string(), columns: schema.clone(), files })
+        };
+        let limits = Limits { threads: 1, memory_bytes: 1 << 28, temp_dir: folder.path().join("spill") };
+        compare(&table("a", published), &table("b", fresh), &["k".to_string()], sample, &limits).unwrap()
+    }
+
+    fn int(value: i128) -> Value {
+        Value::Int(value)
+    }
+
+    fn counts(difference: &Difference) -> (u64, u64, u64) {
+        (difference.only_published, difference.only_fresh, difference.changed)
+    }
+
+    #[test]
+    fn rows_are_matched_by_key_and_nulls_are_values() {
+        let old = [vec![int(1), Value::Null], vec![int(2), int(5)], vec![int(3), int(6)], vec![int(4), Value::Null]];
+        let new = [vec![int(4), Value::Null], vec![int(1), int(0)], vec![int(2), int(5)], vec![int(9), int(6)]];
+        let found = compared(&[Type::BigInt, Type::BigInt], &old, &new, None);
+        assert_eq!(counts(&found), (1, 1, 1));
+        assert_eq!(found.columns, [("v".to_string(), 1)]);
+        assert_eq!(found.key, ["k"]);
+        let shown: Vec<_> = found.rows.iter().map(|row| (row.is, row.key[0].value.as_deref().unwrap())).collect();
+        assert_eq!(shown, [(Side::Changed, "1"), (Side::OnlyPublished, "3"), (Side::OnlyFresh, "9")]);
+        assert_eq!(found.rows[0].values[0].published, None);
+        assert_eq!(found.rows[0].values[0].fresh.as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn equal_values_that_are_written_differently_differ() {
+        let double = |k: i128, x: f64| vec![int(k), Value::Double(x)];
+        let old = [double(1, 0.0), double(2, f64::NAN), double(3, 0.1)];
+        let same = compared(&[Type::BigInt, Type::Double], &old, &old, None);
+        assert!(same.is_none());
+        let new = [double(1, -0.0), double(2, f64::NAN), double(3, 0.1 + f64::EPSILON)];
+        assert_eq!(counts(&compared(&[Type::BigInt, Type::Double], &old, &new, None)), (0, 0, 2));
+    }
+
+    #[test]
+    fn without_a_key_each_row_counts_as_often_as_it_is_there() {
+        let row = |k: i128, v: &str| vec![int(k), Value::text(v)];
+        let old = [row(1, "ä"), row(1, "ä"), row(2, "b")];
+        let new = [row(1, "ä"), row(2, "b"), row(2, "b"), row(2, "c")];
+        let found = compared(&[Type::BigInt, Type::Varchar], &old, &new, None);
+        assert_eq!((counts(&found), found.key.len()), ((1, 2, 0), 0));
+        assert_eq!((found.published_rows, found.fresh_rows), (3, 4));
+        // a key that is NULL is none
+        let old = [vec![Value::Null, Value::text("a")]];
+        assert!(compared(&[Type::BigInt, Type::Varchar], &old, &old, None).is_none());
+        assert_eq!(counts(&compared(&[Type::BigInt, Type::Varchar], &old, &[], None)), (1, 0, 0));
+        assert!(compared(&[Type::BigInt, Type::Varchar], &[], &[], None).is_none());
+    }
+
+    #[test]
+    fn samples_are_of_keys_and_add_up() {
+        let rows = |change: i128| (0..400).map(|k| vec![int(k), int(k + change)]).collect::<Vec<_>>();
+        let (old, new) = (rows(0), rows(1));
+        let types = [Type::BigInt, Type::BigInt];
+        let part = compared(&types, &old, &new, Some(Sample { below: 1, of: 4 }));
+        assert_eq!((part.published_rows, counts(&part)), (part.fresh_rows, (0, 0, part.published_rows)));
+        assert!((50..150).contains(&part.published_rows), "{}", part.published_rows);
+        assert_eq!(part.rows.len(), DIFFERENCES_SHOWN_MAX);
+        assert_eq!(compared(&types, &old, &new, Some(Sample { below: 4, of: 4 })).changed, 400);
+    }
+}
