@@ -127,6 +127,9 @@ fn targets_that_were_changed_or_are_gone_are_found() {
     assert!(trouble("out/balances.parquet").contains("does not lead to generation 2"), "{json}");
     assert!(trouble("out/balances.duckdb").contains("cannot be read"), "{json}");
     assert_eq!(trouble("out/payments"), "[]");
+    assert!(project.foldline(&["verify", "-q"]).exits(13).stderr.contains("`foldline run` publishes damaged targets again"));
+    project.foldline(&["run", "-q"]).exits(0);
+    project.foldline(&["verify"]).exits(0);
 }
 
 #[test]
@@ -162,4 +165,17 @@ fn columns_that_come_and_go_are_named_by_diff() {
     let difference = &json["read_models"][0]["difference"];
     assert_eq!(difference["columns_only_published"], serde_json::json!(["balance DECIMAL(18,2)", "payer VARCHAR"]));
     assert_eq!(difference["columns_only_fresh"], serde_json::json!(["balance DOUBLE", "one INTEGER"]));
+}
+
+#[test]
+fn a_read_model_that_is_not_reproducible_or_is_gone_is_no_difference() {
+    let project = Project::new(&PROJECT.replace("[[read_model.balances.check]]", "reproducible = false\n[[read_model.balances.check]]"));
+    project.write("events/1.ndjson", log(5, 1..=1));
+    project.foldline(&["run", "-q"]).exits(0);
+    let json = project.foldline(&["verify", "--json"]).exits(0).json();
+    assert_eq!(json["passed_over"][0]["name"], "balances");
+    let without = PROJECT.split("[read_model.balances]").next().unwrap();
+    project.write("foldline.toml", format!("{without}\n[read_model.payments]{}", PROJECT.split("[read_model.payments]").nth(1).unwrap()));
+    let json = project.foldline(&["diff", "--json"]).exits(13).json();
+    assert_eq!(json["read_models"][1], serde_json::json!({ "name": "balances", "status": "gone", "rows": 5, "difference": null }));
 }

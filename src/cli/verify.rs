@@ -24,6 +24,11 @@ pub fn verify(context: &Context, args: VerifyArgs) -> Done {
     }
     let tables = if differing == 1 { "1 table differs".to_string() } else { format!("{differing} tables differ") };
     let what = format!("{tables} from what the log gives, in generation {}", found.generation);
+    // rows that agree in files that do not: only the targets were meddled with
+    let only_files = found.tables.iter().all(|table| table.difference.is_none());
+    if only_files && found.tables.iter().all(|table| table.agrees() || table.target.is_some()) {
+        return Err(vec![Error::new(Kind::Difference, what).with_help("`foldline run` publishes damaged targets again")]);
+    }
     Err(vec![Error::new(Kind::Difference, what).with_help("`foldline rebuild` replays the log and publishes what it gives")])
 }
 

@@ -75,6 +75,10 @@ impl<'a> Comparable<'a> {
         for (table, _) in project.event_tables.iter().zip(&event_tables).filter(|(_, same)| !**same) {
             pass(TableKind::Events, &table.event_type);
         }
+        for known in last.aggregates.iter().filter(|known| !project.aggregates.iter().any(|a| a.name == known.name)) {
+            let reason = "the project does not have it any more".to_string();
+            passed_over.push(PassedOver { kind: TableKind::Aggregate, name: known.name.clone(), reason });
+        }
         Comparable { project, last, aggregates, event_tables }
     }
 
@@ -89,6 +93,9 @@ impl<'a> Comparable<'a> {
             return Ok(Some("a lookup table that it reads changed since".into()));
         }
         for needed in models::needed(self.project, &[model]) {
+            if !needed.reproducible {
+                return Ok(Some("`reproducible = false` says that two replays may give different rows".into()));
+            }
             let is_other = |known: &crate::state::manifest::ReadModel| known.fingerprint != needed.fingerprint;
             let other = |names: &[String], name: &str| names.iter().any(|n| n.eq_ignore_ascii_case(name));
             let aggregates = self.project.aggregates.iter().zip(&self.aggregates);
