@@ -10,7 +10,7 @@ pub enum Kind {
     Usage,
     /// A consumed log file was changed, cut or has vanished.
     HistoryChanged,
-    /// `verify` or `test` found a difference.
+    /// `verify`, `diff` or `test` found a difference.
     Difference,
     /// A check of a read model failed; the last generation stays live.
     CheckFailed,

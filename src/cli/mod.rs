@@ -2,12 +2,14 @@
 
 mod check;
 mod context;
+mod diff;
 mod path;
 mod plan;
 mod rollback;
 mod run;
 mod status;
 mod test;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
+use crate::model::compare::Sample;
 use crate::report::ColorChoice;
 use context::Context;
 
@@ -37,8 +40,9 @@ Examples:
   foldline run --json | jq .events   the report, for a machine
 
 Exit codes:
-  0 done   2 usage   10 history changed   13 a test or verify found a difference   14 a check failed
-  65 bad data   66 no input   70 internal   74 I/O   75 locked by another run   78 bad project file";
+  0 done   2 usage   10 history changed   13 test, verify or diff found a difference
+  14 a check failed   65 bad data   66 no input   70 internal   74 I/O   75 locked by another run
+  78 bad project file";
 
 #[derive(Args)]
 struct Global {
@@ -83,6 +87,10 @@ enum Verb {
     Run(RunArgs),
     /// Replay from zero, publish
     Rebuild(RunArgs),
+    /// Replay afresh, compare with snapshots and published targets
+    Verify(VerifyArgs),
+    /// Say which rows change under today's definitions, on the same log
+    Diff(DiffArgs),
     /// Generations, checkpoint, lag, what is stale
     Status,
     /// Publish an earlier generation again, until it is released
@@ -104,10 +112,6 @@ enum Verb {
 enum Later {
     #[command(hide = true)]
     Init(Rest),
-    #[command(hide = true)]
-    Verify(Rest),
-    #[command(hide = true)]
-    Diff(Rest),
     #[command(hide = true)]
     Inspect(Rest),
     #[command(hide = true)]
@@ -141,6 +145,20 @@ struct RunArgs {
     target_dir: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct VerifyArgs {
+    /// Compare only N of M rows, by their keys' hashes; the whole log is read all the same
+    #[arg(long, value_name = "N/M", env = "FOLDLINE_SAMPLE", value_parser = parse_sample)]
+    sample: Option<Sample>,
+}
+
+#[derive(Args)]
+struct DiffArgs {
+    /// Compare only these read models: `-s a -s b`, or `-s a,b`
+    #[arg(short, long, value_name = "NAME", env = "FOLDLINE_SELECT", value_delimiter = ',')]
+    select: Vec<String>,
+}
+
 /// Parses the arguments, runs the verb, prints what went wrong, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -158,6 +176,8 @@ pub fn main() -> ExitCode {
         Verb::Plan => plan::plan(&context),
         Verb::Run(args) => run::run(&context, args, run::Mode::Run),
         Verb::Rebuild(args) => run::run(&context, args, run::Mode::Rebuild),
+        Verb::Verify(args) => verify::verify(&context, args),
+        Verb::Diff(args) => diff::diff(&context, args),
         Verb::Status => status::status(&context),
         Verb::Rollback(args) => rollback::rollback(&context, args),
         Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
@@ -179,8 +199,6 @@ type Done = std::result::Result<(), Vec<Error>>;
 fn not_built(later: &Later) -> Vec<Error> {
     let name = match later {
         Later::Init(_) => "init",
-        Later::Verify(_) => "verify",
-        Later::Diff(_) => "diff",
         Later::Inspect(_) => "inspect",
         Later::History(_) => "history",
         Later::Quarantine(_) => "quarantine",
@@ -229,6 +247,16 @@ fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+fn parse_sample(text: &str) -> Result<Sample, String> {
+    let wrong = "N/M with 0 < N <= M was expected, such as 1/100";
+    let (below, of) = text.split_once('/').ok_or(wrong)?;
+    let (below, of) = (below.trim().parse().map_err(|_| wrong)?, of.trim().parse().map_err(|_| wrong)?);
+    if below == 0 || below > of {
+        return Err(wrong.into());
+    }
+    Ok(Sample { below, of })
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -258,6 +286,10 @@ mod tests {
         assert_eq!(parse_size("1.5GiB"), Ok(1_610_612_736));
         assert!(parse_size("4 apples").is_err());
         assert!(parse_size("1").is_err());
+        assert_eq!(parse_sample("1/100"), Ok(Sample { below: 1, of: 100 }));
+        for wrong in ["0/5", "6/5", "1", "1/0", "-1/5", "a/b"] {
+            assert!(parse_sample(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert!(parse_duration("5 moons").is_err());
     }

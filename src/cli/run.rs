@@ -7,6 +7,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Context, Done, RunArgs};
 use crate::error::{Error, Kind};
+use crate::project::Project;
 use crate::report::{bad_records, stderr_width, summary};
 use crate::run::{self, Options, Stop};
 
@@ -33,32 +34,15 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
         }
     }
     let project = context.project()?;
-    for name in &args.select {
-        if !project.read_models.iter().any(|m| m.name.eq_ignore_ascii_case(name)) {
-            let names: Vec<&str> = project.read_models.iter().map(|m| m.name.as_str()).collect();
-            return Err(vec![
-                Error::new(Kind::Usage, format!("there is no read model `{name}`"))
-                    .with_help(format!("the project has {}", names.join(", "))),
-            ]);
-        }
-    }
-    let stop = Arc::new(Stop::default());
-    watch_signals(stop.clone()).map_err(|e| vec![e])?;
+    known_read_models(&project, &args.select)?;
     let options = Options {
         rebuild: mode == Mode::Rebuild,
-        select: args.select,
-        threads: context.threads,
-        memory_bytes: context.memory_bytes,
-        wait: args.wait,
-        quiet: context.quiet,
-        now: now(),
         release: mode == Mode::Release,
+        select: args.select,
+        wait: args.wait,
+        ..options(context)
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(context.threads)
-        .build()
-        .map_err(|e| vec![Error::new(Kind::Io, format!("cannot start {} threads: {e}", context.threads))])?;
-    let (report, result) = pool.install(|| run::run(&project, &options, &stop));
+    let (report, result) = working(context, |stop| run::run(&project, &options, stop))?;
     if context.json {
         context.print(&(report.to_json() + "\n"))?;
     }
@@ -74,6 +58,43 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
             Err(vec![error])
         }
     }
+}
+
+/// Refuses names that are no read models.
+pub(super) fn known_read_models(project: &Project, names: &[String]) -> Done {
+    match names.iter().find(|name| !project.read_models.iter().any(|m| m.name.eq_ignore_ascii_case(name))) {
+        None => Ok(()),
+        Some(name) => {
+            let known: Vec<&str> = project.read_models.iter().map(|m| m.name.as_str()).collect();
+            let error = Error::new(Kind::Usage, format!("there is no read model `{name}`"));
+            Err(vec![error.with_help(format!("the project has {}", known.join(", ")))])
+        }
+    }
+}
+
+/// What the options of every verb say.
+pub(super) fn options(context: &Context) -> Options {
+    Options {
+        rebuild: false,
+        select: Vec::new(),
+        threads: context.threads,
+        memory_bytes: context.memory_bytes,
+        wait: None,
+        quiet: context.quiet,
+        now: now(),
+        release: false,
+    }
+}
+
+/// Does work on as many threads as was asked for, stopped by signals.
+pub(super) fn working<T: Send>(context: &Context, work: impl FnOnce(&Stop) -> T + Send) -> Result<T, Vec<Error>> {
+    let stop = Arc::new(Stop::default());
+    watch_signals(stop.clone()).map_err(|e| vec![e])?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(context.threads)
+        .build()
+        .map_err(|e| vec![Error::new(Kind::Io, format!("cannot start {} threads: {e}", context.threads))])?;
+    Ok(pool.install(|| work(&stop)))
 }
 
 /// The first SIGINT or SIGTERM asks the run to stop; the second ends the process at once.

@@ -5,6 +5,7 @@
 //! only then the project's SQL runs, one SELECT at a time. No name, path or value ever becomes SQL.
 
 mod check;
+pub mod compare;
 mod duck;
 mod engine;
 mod errors;

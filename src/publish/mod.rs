@@ -34,7 +34,7 @@ use crate::state::store::{Store, safe_name};
 use recover::changed_file;
 pub use recover::{Recovered, collect_garbage, recover};
 pub use rollback::{Missing, RolledBack, rollback};
-pub use swap::swap;
+pub use swap::{leads_there, swap};
 
 /// The targets of one generation while they are made.
 pub struct Publication<'s> {

@@ -36,6 +36,18 @@ pub fn swap(store: &Store, manifest: &Manifest) -> Result<()> {
     })
 }
 
+/// Whether a target's name leads to its generation, in a project with this root.
+pub fn leads_there(root: &Path, target: &Published) -> Result<bool> {
+    let (path, generation) = (root.join(&target.path), root.join(&target.generation_path));
+    let link = match target.kind {
+        TargetKind::ParquetFile => return files::same_file(&path, &generation),
+        TargetKind::DuckDb => path,
+        TargetKind::ParquetDataset => path.join("current"),
+    };
+    let is_link = files::stat(&link)?.is_some_and(|m| m.is_symlink());
+    Ok(is_link && files::read_link(&link)?.is_some_and(|l| Some(l.as_os_str()) == generation.file_name()))
+}
+
 /// True where something had to be changed.
 pub(super) fn swap_one(store: &Store, kept: &[Manifest], target: &Published) -> Result<bool> {
     let path = store.resolve(&target.path);

@@ -3,10 +3,13 @@
 //! The report is data. The pipeline fills it and knows nothing of how it is shown; [`summary`] turns it into
 //! the table on stderr, [`Report::to_json`] into the object on stdout and in `.foldline/runs/<n>.json`.
 
+mod changes;
 mod color;
+mod differences;
 mod numbers;
 mod progress;
 mod summary;
+mod verification;
 
 use std::collections::BTreeMap;
 
@@ -14,10 +17,13 @@ use serde::Serialize;
 
 use crate::state::manifest::Pin;
 
+pub use changes::{Changes, ModelChange, ModelStatus, changes};
 pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
+pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
 pub use summary::{bad_records, pinned, summary};
+pub use verification::{PassedOver, TableKind, Verification, VerifiedTable, verification};
 
 /// The version of the report's JSON. Fields are added without raising it; one that is renamed or removed raises it.
 pub const FORMAT: u32 = 1;

@@ -20,7 +20,7 @@ pub struct Part {
 }
 
 /// One source's log: what was consumed, in log order, and what is new.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Intake {
     /// Every known file; the scan brings the entries of new and grown ones up to date.
     pub files: Vec<manifest::LogFile>,
@@ -111,6 +111,16 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>)
         intake.fresh.push(Part { file: number, segment: Segment { file, from, to, last_line_counts: compressed } });
     }
     Ok(intake)
+}
+
+/// What a generation consumed of a source and nothing behind it, checked to be what it was. A file that is gone is an
+/// error, whatever `on_vanished` says: without it there is no replay.
+pub fn consumed(project: &Project, source: usize, last: &manifest::Source) -> Result<Intake> {
+    let mut intake = intake(project, source, Some(last))?;
+    match intake.cannot_replay.take() {
+        Some(error) => Err(error),
+        None => Ok(Intake { files: last.files.clone(), fresh: Vec::new(), ..intake }),
+    }
 }
 
 /// A consumed file that the globs do not name any more, but that is still there.

@@ -4,13 +4,16 @@
 
 mod append;
 pub mod decide;
+pub mod diff;
 pub mod given;
 pub mod intake;
 mod lanes;
 mod models;
+pub mod replay;
 mod round;
 mod scan;
 mod tally;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::Mutex;

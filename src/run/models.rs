@@ -102,8 +102,13 @@ pub fn report_unpublished(project: &Project, next: &Manifest, last: Option<&Mani
 }
 
 /// What the SQL of read models sees: the tables of the generation that is being made.
-fn inputs(project: &Project, store: &Store, next: &Manifest) -> Inputs {
-    let paths = |files: &[DataFile]| files.iter().map(|f| store.data_path(&f.path)).collect::<Vec<_>>();
+pub fn inputs(project: &Project, store: &Store, next: &Manifest) -> Inputs {
+    inputs_in(project, store.dir(), next)
+}
+
+/// The same of a `.foldline/` that is not open.
+pub fn inputs_in(project: &Project, foldline_dir: &Path, next: &Manifest) -> Inputs {
+    let paths = |files: &[DataFile]| files.iter().map(|f| foldline_dir.join(&f.path)).collect::<Vec<_>>();
     Inputs {
         aggregates: project
             .aggregates
@@ -256,7 +261,7 @@ fn fill(
 }
 
 /// The selected read models and those that they read, in the project's order.
-fn needed<'p>(project: &'p Project, selected: &[&ReadModel]) -> Vec<&'p ReadModel> {
+pub fn needed<'p>(project: &'p Project, selected: &[&ReadModel]) -> Vec<&'p ReadModel> {
     let mut names: Vec<String> = selected.iter().map(|m| m.name.to_ascii_lowercase()).collect();
     let mut at = 0;
     while at < names.len() {

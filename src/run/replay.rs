@@ -1,0 +1,108 @@
+//! The consumed log once more, from its beginning, into a folder that goes away with it: what `verify` and `diff`
+//! compare with what is published. Nothing of the project is written, not even its lock.
+
+use tempfile::TempDir;
+
+use super::decide::Decision;
+use super::intake::{Intake, consumed};
+use super::{Options, Run, Stop, models};
+use crate::error::{Error, Result};
+use crate::model::{Inputs, Limits};
+use crate::project::{Project, ReadModel, Target};
+use crate::report::Report;
+use crate::state::Store;
+use crate::state::manifest::{Manifest, Published, Reason};
+
+/// The state and the read models that today's definitions make of a consumed log.
+pub struct Replay {
+    /// As a rebuild would have committed it.
+    pub manifest: Manifest,
+    /// What was read and folded.
+    pub report: Report,
+    pub store: Store,
+    folder: TempDir,
+}
+
+impl Replay {
+    /// What SQL may see of the fresh state.
+    pub fn inputs(&self, project: &Project) -> Inputs {
+        models::inputs(project, &self.store, &self.manifest)
+    }
+
+    /// What DuckDB may use for comparisons; it spills into the replay's own folder.
+    pub fn limits(&self, options: &Options) -> Limits {
+        Limits { threads: options.threads, memory_bytes: options.memory_bytes, temp_dir: self.folder.path().join("comparison") }
+    }
+
+    /// The fresh counterpart of a published target.
+    pub fn target(&self, read_model: &str, number: usize) -> Option<&Published> {
+        let of_model = self.manifest.published.iter().filter(|p| p.read_model == read_model);
+        let name = target_name(number);
+        of_model.into_iter().find(|p| p.path.split('/').any(|part| part.split('.').next() == Some(name.as_str())))
+    }
+}
+
+/// Replays what `last` consumed: its list of segments in log order and nothing else. Of the read models `selected`
+/// each target is made, too, without their checks. Fails where the log is not what it was, and on bad data, as a
+/// run does.
+pub fn replay(project: &Project, options: &Options, stop: &Stop, last: &Manifest, selected: &[&ReadModel]) -> Result<Replay> {
+    let folder = tempfile::tempdir().map_err(|e| Error::io("create the folder", &std::env::temp_dir(), e))?;
+    let root = folder.path().canonicalize().map_err(|e| Error::io("read", folder.path(), e))?;
+    let store = Store::open(&root, None)?;
+    let decision = from_zero(project, last)?;
+    let mut manifest = Manifest::empty(1, options.now.clone(), Reason::Rebuild);
+    manifest.lookups = models::lookup_hashes(project)?;
+    let mut report = Report::new("replay", &project.name);
+    let run = Run { project, options, stop, begun: std::time::Instant::now() };
+    let (bad, _) = run.fold(&store, None, &decision, &mut manifest, &mut report)?;
+    run.refuse_bad(bad)?;
+    stop.check()?;
+    let relocated: Vec<ReadModel> = selected.iter().map(|model| relocated(model)).collect();
+    models::stage(&run, &store, &mut manifest, None, &relocated.iter().collect::<Vec<_>>(), &mut report)?;
+    Ok(Replay { manifest, report, store, folder })
+}
+
+/// Everything from zero, up to where `last` had come.
+fn from_zero(project: &Project, last: &Manifest) -> Result<Decision> {
+    let intakes = (0..project.sources.len()).map(|source| match last.source(&project.sources[source].name) {
+        Some(entry) => consumed(project, source, entry),
+        // a source that is new since then had nothing consumed
+        None => Ok(Intake::default()),
+    });
+    Ok(Decision {
+        intakes: intakes.collect::<Result<_>>()?,
+        source_replay: vec![true; project.sources.len()],
+        aggregate_replay: vec![true; project.aggregates.len()],
+        event_table_replay: vec![true; project.event_tables.len()],
+    })
+}
+
+/// The read model with its targets in the replay's folder, numbered, each of its own kind.
+fn relocated(model: &ReadModel) -> ReadModel {
+    let folder = crate::state::store::safe_name(&model.name);
+    let moved = |(number, target): (usize, &Target)| {
+        let path = |extension: &str| std::path::PathBuf::from(format!("targets/{folder}/{}{extension}", target_name(number)));
+        match target {
+            Target::Parquet { path: old, partition_by, sort_by } => {
+                let is_file = partition_by.is_empty() && old.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
+                let path = path(if is_file { ".parquet" } else { "" });
+                Target::Parquet { path, partition_by: partition_by.clone(), sort_by: sort_by.clone() }
+            }
+            Target::DuckDb { sort_by, .. } => Target::DuckDb { path: path(".duckdb"), sort_by: sort_by.clone() },
+        }
+    };
+    ReadModel {
+        name: model.name.clone(),
+        sql: model.sql.clone(),
+        place: model.place.clone(),
+        reads: model.reads.clone(),
+        checks: Vec::new(),
+        targets: model.targets.iter().enumerate().map(moved).collect(),
+        reproducible: model.reproducible,
+        fingerprint: model.fingerprint.clone(),
+    }
+}
+
+fn target_name(number: usize) -> String {
+    format!("target-{number}")
+}
