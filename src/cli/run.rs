@@ -50,6 +50,7 @@ pub fn run(context: &Context, mut args: RunArgs, rebuild: bool) -> Done {
     match result {
         Ok(()) => {
             context.say(&summary(&report, context.color(), stderr_width()));
+            context.exit_code.set(report.exit_code);
             Ok(())
         }
         Err(error) => {

@@ -70,7 +70,7 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
         envelope: envelope?,
         filter,
         on_bad_record: if word("on_bad_record") == "skip" { OnBadRecord::Skip } else { OnBadRecord::Fail },
-        on_gap: OnGap::Fail,
+        on_gap: if word("on_gap") == "wait" { OnGap::Wait } else { OnGap::Fail },
         dedupe: if word("dedupe") == "none" { Dedupe::None } else { Dedupe::Version },
         first_version,
         on_vanished: if word("on_vanished") == "keep" { OnVanished::Keep } else { OnVanished::Fail },
@@ -98,8 +98,7 @@ const NOT_BUILT: &[(&str, &str, &str)] = &[
     ("order", "time", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("order", "version", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("on_bad_record", "quarantine", "use \"fail\", which shows every bad record's line, or \"skip\", which counts them"),
-    ("on_gap", "wait", "use \"fail\": the report names the streams and versions that are missing"),
-    ("on_gap", "skip", "use \"fail\": the report names the streams and versions that are missing"),
+    ("on_gap", "skip", "use \"wait\", which holds the streams with a hole and goes on with the others, or \"fail\""),
     ("dedupe", "position", "use \"version\", or \"none\" for a log without duplicates"),
     ("dedupe", "id", "use \"version\", or \"none\" for a log without duplicates"),
 ];

@@ -11,6 +11,7 @@ mod models;
 mod round;
 mod scan;
 mod tally;
+pub mod waiting;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -20,9 +21,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::fold::rows_schema;
 use crate::model::{Interrupt, event_columns};
-use crate::project::{OnBadRecord, Project};
+use crate::project::{OnBadRecord, OnGap, Project};
 use crate::publish;
-use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport, counted};
+use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport, counted, printable};
 use crate::source::BadKind;
 use crate::state::Store;
 use crate::state::manifest::{self, Manifest, Reason};
@@ -34,9 +35,16 @@ use lanes::Lane;
 pub use models::lookups_changed;
 use scan::{Scan, Sinks};
 pub use tally::Tally;
+use waiting::{Waiting, holes};
 
 /// How long a generation that is not among the newest three is kept for those who still read it.
 const GRACE: Duration = Duration::from_secs(600);
+
+/// The exit code of a run at whose end events are set aside.
+const SET_ASIDE: u8 = 3;
+
+/// Streams with a hole that a run's warnings name.
+const HOLES_SHOWN_MAX: usize = 10;
 
 /// What was asked for on the command line.
 #[derive(Debug, Clone)]
@@ -92,7 +100,7 @@ pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result
     report.started_at = Some(options.now.clone());
     let result = Run { project, options, stop, begun }.go(&mut report);
     // a published run's report was measured when it was kept: what is printed is the same
-    if report.outcome != Outcome::Published || result.is_err() {
+    if matches!(report.outcome, Outcome::NothingNew | Outcome::Failed) || result.is_err() {
         report.stages.total = begun.elapsed().as_secs_f64();
         report.measure();
     }
@@ -128,6 +136,8 @@ impl Run<'_> {
         report.warnings.extend(warnings);
         self.refuse_bad(bad)?;
         self.stop.check()?;
+        let set_aside = report.events.pending > 0;
+        report.exit_code = if set_aside { SET_ASIDE } else { 0 };
 
         let publishing = Instant::now();
         let selected = models::to_publish(project, &next, last.as_ref(), &recovered.damaged, &self.options.select);
@@ -147,7 +157,7 @@ impl Run<'_> {
         publish::swap(&store, &next)?;
         report.stages.publish += publishing.elapsed().as_secs_f64() - report.stages.read_models;
         report.generation = Some(next.generation);
-        report.outcome = Outcome::Published;
+        report.outcome = if set_aside { Outcome::PublishedWithQuarantine } else { Outcome::Published };
         publish::collect_garbage(&store, GRACE)?;
         report.stages.total = self.begun.elapsed().as_secs_f64();
         report.measure();
@@ -193,6 +203,7 @@ impl Run<'_> {
         progress.stage("folding");
         let mut all = Tally::default();
         let mut warnings = Vec::new();
+        let mut waiting: Vec<Vec<Waiting>> = Vec::new();
         for (source, scans) in scans.iter().enumerate() {
             let definition = &project.sources[source];
             let mut files = decision.intakes[source].files.clone();
@@ -215,13 +226,30 @@ impl Run<'_> {
                 tally.consumed.clear();
             }
             tally.counting = true;
+            let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
+            let kept = last.and_then(|m| m.source(&definition.name)).filter(|_| !decision.source_replay[source]);
+            let mut waited = kept.map_or(0, |kept| kept.pending_events);
+            if let Some(kept) = kept.filter(|kept| !kept.pending.is_empty() && !scans.main.is_empty()) {
+                waited = waiting::restore(&mut lanes, project, source, &active, &waiting::read(store.dir(), kept)?)?;
+            }
             if !scans.main.is_empty() {
-                let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
                 let mut sinks =
                     Sinks { lanes: &mut lanes, active: &active, event_tables: &mut event_tables, rows_tables: &mut rows_tables };
                 scan.run(&scans.main, &mut files, &mut sinks, &mut tally)?;
             }
-            self.gaps(&lanes, source, &scans.main, &mut tally, report);
+            let read = !scans.main.is_empty() || decision.source_replay[source];
+            if definition.on_gap == OnGap::Fail {
+                self.gaps(&lanes, source, &scans.main, &mut tally, report);
+                waiting.push(Vec::new());
+            } else {
+                let waits = match kept {
+                    Some(kept) if !read => waiting::read(store.dir(), kept)?,
+                    _ => waiting::collect(&lanes, source, &scans.main)?,
+                };
+                report.events.pending += waits.iter().map(|w| w.events).sum::<u64>();
+                warnings.extend(gap_warnings(&definition.name, &waits));
+                waiting.push(waits);
+            }
             for glob in &decision.intakes[source].empty_globs {
                 warnings.push(format!("no file matches `{glob}` in [source.{}]", definition.name));
             }
@@ -246,6 +274,7 @@ impl Run<'_> {
                 events: tally.records - tally.empty - tally.bad_records + tally.further_events,
                 empty: tally.empty,
                 bad: tally.bad_records,
+                pending_before: waited,
             });
             report.events.folded += tally.folded;
             report.events.filtered += tally.filtered;
@@ -274,7 +303,7 @@ impl Run<'_> {
         progress.stage("snapshot");
         self.stop.check()?;
         let saving = Instant::now();
-        self.save(store, last, decision, &lanes, next, report)?;
+        self.save(store, last, decision, &lanes, &waiting, next, report)?;
         for (definition, table) in project.event_tables.iter().zip(&mut event_tables) {
             let Some(table) = table else { continue };
             table.flush(store)?;
@@ -370,7 +399,7 @@ impl Run<'_> {
         };
         let mut error = Error::new(Kind::BadData, format!("{what}; nothing was published"));
         if bad.bad.by_kind.contains_key(BadKind::Gap.label()) {
-            error = error.with_help("a gap: export the log again from before the missing version, or set `dedupe = \"none\"` in its [source] where versions mean nothing");
+            error = error.with_help("a gap: export the log again from before the missing version; `on_gap = \"wait\"` in its [source] publishes all but the streams with a hole; `dedupe = \"none\"` is for a log whose versions mean nothing");
         }
         if bad.bad.by_kind.keys().any(|kind| kind == BadKind::Contract.label()) {
             error = error.with_help("a contract: mend the log, or the type, NOT NULL or DEFAULT of the field in its [event.<Type>]");
@@ -393,6 +422,7 @@ impl Run<'_> {
         last: Option<&Manifest>,
         decision: &Decision,
         lanes: &[Lane],
+        waiting: &[Vec<Waiting>],
         next: &mut Manifest,
         report: &mut Report,
     ) -> Result<()> {
@@ -420,13 +450,35 @@ impl Run<'_> {
         }
         for (source, entry) in next.sources.iter_mut().enumerate() {
             let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
-            entry.streams = match last.and_then(|m| m.source(&entry.name)) {
-                Some(last) if !read => last.streams.clone(),
-                _ => lanes::save_streams(lanes, project, source, store, next.generation)?,
+            entry.pending_events = waiting[source].iter().map(|w| w.events).sum();
+            (entry.streams, entry.pending) = match last.and_then(|m| m.source(&entry.name)) {
+                Some(last) if !read => (last.streams.clone(), last.pending.clone()),
+                _ => (
+                    lanes::save_streams(lanes, project, source, store, next.generation)?,
+                    waiting::save(&waiting[source], &entry.name, store, next.generation)?,
+                ),
             };
         }
         Ok(())
     }
+}
+
+/// Says of a source which streams stand still at a hole, and where.
+fn gap_warnings(source: &str, waiting: &[Waiting]) -> Vec<String> {
+    let holes = holes(waiting);
+    let mut warnings: Vec<String> = holes
+        .iter()
+        .take(HOLES_SHOWN_MAX)
+        .map(|hole| {
+            let what = printable(&format!("{}:{}: {}", hole.origin.file, hole.origin.line, hole.reason()));
+            format!("{what}; {} wait{}", counted(hole.events, "event"), if hole.events == 1 { "s" } else { "" })
+        })
+        .collect();
+    if holes.len() > HOLES_SHOWN_MAX {
+        let more = counted((holes.len() - HOLES_SHOWN_MAX) as u64, "more stream");
+        warnings.push(format!("source `{source}`: {more} with a hole (`foldline status` names them)"));
+    }
+    warnings
 }
 
 /// Whether two manifests have consumed the same.
@@ -487,6 +539,8 @@ fn source_entry(
         files,
         segments,
         streams: Vec::new(),
+        pending: Vec::new(),
+        pending_events: 0,
         last_event_time,
     })
 }

@@ -15,7 +15,7 @@ use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_f
 use super::{Stop, Tally};
 use crate::error::Result;
 use crate::fold::{Routed, route};
-use crate::project::Project;
+use crate::project::{OnGap, Project};
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Jobs};
 use crate::source::files::Codec;
@@ -129,11 +129,15 @@ impl Scan<'_> {
     }
 
     fn piece(&self, decoder: &Decoder, chunk: Chunk, parts: &[Part], active: &[bool], buffers: &Buffers) -> Result<Piece> {
-        let batch = decoder.decode(&chunk)?;
+        let mut batch = decoder.decode(&chunk)?;
         let plain = parts[chunk.segment].segment.file.codec == Codec::Plain;
         let ends = if plain { Ends::default() } else { Ends::of(&chunk.bytes) };
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
-        buffers.give_back(chunk.bytes);
+        if self.project.sources[self.source].on_gap == OnGap::Wait {
+            batch.text = chunk.bytes;
+        } else {
+            buffers.give_back(chunk.bytes);
+        }
         let routed = route(batch, self.project, active);
         self.progress.add(packed, events);
         Ok(Piece { routed, ends, pending })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::intake::Part;
 use crate::report::{BadRecord, BadReport};
-use crate::source::{BadKind, Batch, Route};
+use crate::source::{BadKind, Batch, Origin, Route};
 
 /// Counts of one source's scans.
 #[derive(Default)]
@@ -53,8 +53,17 @@ impl Tally {
     }
 
     pub fn bad_event(&mut self, parts: &[Part], batch: &Batch, event: u32, kind: BadKind, reason: &str) {
-        let file = &parts[batch.segment].segment.file.name;
-        let line = batch.first_line + batch.events.line[event as usize] as u64;
-        self.bad(kind, file, Some(line), Some(batch.events.stream.get(event as usize).to_string()), reason);
+        let Origin { file, line } = place(parts, batch, event);
+        self.bad(kind, &file, Some(line), Some(batch.events.stream.get(event as usize).to_string()), reason);
     }
+}
+
+/// Where an event lies in the log. `parts`: what its scan went through.
+pub fn place(parts: &[Part], batch: &Batch, event: u32) -> Origin {
+    let line = batch.events.line[event as usize];
+    if let Some(origin) = batch.origins.get(line as usize) {
+        return origin.clone();
+    }
+    let file = parts.get(batch.segment).map(|part| part.segment.file.name.clone()).unwrap_or_default();
+    Origin { file, line: batch.first_line + line as u64 }
 }
