@@ -232,3 +232,10 @@ fn a_list_of_the_row_cannot_find_the_row() {
     let text = "[aggregate.o]\nkey = { k = \"data.sku\" }\n[aggregate.o.state]\nskus = \"VARCHAR[]\"\n[aggregate.o.on.ItemAdded]\neach = \"skus\"\nkey = { k = \"each\" }\nset.skus = \"[each]\"\n";
     insta::assert_snapshot!(errors(&format!("{SHOP}{text}")));
 }
+
+#[test]
+fn duplicates_by_position_need_positions_and_leave_versions_alone() {
+    let source = "files = [\"events/*.ndjson\"]\n";
+    let keys = "dedupe = \"position\"\non_gap = \"wait\"\nenvelope.position = \"NULL\"\n";
+    insta::assert_snapshot!(screen(source, &format!("{source}{keys}")));
+}

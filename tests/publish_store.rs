@@ -44,6 +44,7 @@ fn a_manifest_is_read_as_it_was_written() {
         streams: vec![file("streams/1.parquet")],
         pending: vec![file("streams/1-pending.parquet")],
         pending_events: 1,
+        last_position: Some(-1),
         last_event_time: Some(i64::MAX),
     });
     full.aggregates.push(Aggregate {

@@ -229,6 +229,8 @@ impl Run<'_> {
             let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
             let kept = last.and_then(|m| m.source(&definition.name)).filter(|_| !decision.source_replay[source]);
             let mut waited = kept.map_or(0, |kept| kept.pending_events);
+            // a replay has come to the same
+            tally.last_position = kept.and_then(|kept| kept.last_position);
             if let Some(kept) = kept.filter(|kept| !kept.pending.is_empty() && !scans.main.is_empty()) {
                 waited = waiting::restore(&mut lanes, project, source, &active, &waiting::read(store.dir(), kept)?)?;
             }
@@ -541,6 +543,7 @@ fn source_entry(
         streams: Vec::new(),
         pending: Vec::new(),
         pending_events: 0,
+        last_position: tally.last_position,
         last_event_time,
     })
 }

@@ -146,7 +146,7 @@ impl Scan<'_> {
     /// Sequences and folds a round.
     fn fold(&self, parts: &[Part], batches: Vec<Arc<Routed>>, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let begun = Instant::now();
-        let round = fold_round(self.project, self.source, sinks.active, sinks.lanes, batches);
+        let round = fold_round(self.project, self.source, sinks.active, sinks.lanes, batches, &mut tally.last_position);
         if tally.counting {
             tally.folded += round.folded;
             tally.filtered += round.filtered;

@@ -29,6 +29,8 @@ pub struct Tally {
     /// (file, line, bytes) of last lines that wait for their end.
     pub unterminated: Vec<(String, u64, u64)>,
     pub max_time: Option<i64>,
+    /// The last position that passed, where duplicates are told by it.
+    pub last_position: Option<i64>,
     pub scan_time: Duration,
     pub fold_time: Duration,
 }

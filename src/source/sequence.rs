@@ -303,6 +303,21 @@ impl<B: Clone> Sequencer<B> {
     }
 }
 
+/// Judges the events of a batch by their position (`dedupe = "position"`): what is not above `last` is a duplicate,
+/// everything else moves it on, bad events too. An event without a position passes.
+pub fn sequence_by_position(events: &Events, verdicts: &Verdicts, last: &mut Option<i64>) {
+    let mut event = 0;
+    while event < events.len() {
+        let parts = events.parts(event);
+        match events.position[event] {
+            Some(position) if last.is_some_and(|last| position <= last) => verdicts.set(event, parts, Verdict::Duplicate),
+            Some(position) => *last = Some(position),
+            None => {}
+        }
+        event += parts;
+    }
+}
+
 /// The top bits of a stream's hash are its partition's and say nothing inside of it; hash tables look at
 /// the top bits.
 pub fn spread(hash: u64) -> u64 {
@@ -425,6 +440,22 @@ mod tests {
         let mut sequencer = Sequencer::new(None);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 3, 9), ("a", 3, 1)]);
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Held, Verdict::Conflict]);
+    }
+
+    #[test]
+    fn by_position_what_is_not_above_the_last_is_a_duplicate_in_whatever_stream() {
+        let mut batch = events(&[("a", 1, 0), ("a", 9, 0), ("b", 1, 0), ("b", 2, 0), ("c", 3, 0)]);
+        batch.push_follower("U", Route::Filtered);
+        batch.position = vec![Some(5), Some(7), None, Some(7), Some(-1), Some(-1)];
+        let mut last = Some(4);
+        let verdicts = Verdicts::new(batch.len());
+        sequence_by_position(&batch, &verdicts, &mut last);
+        use Verdict::*;
+        assert_eq!((0..batch.len()).map(|e| verdicts.get(e)).collect::<Vec<_>>(), [Pass, Pass, Pass, Duplicate, Duplicate, Duplicate]);
+        assert_eq!(last, Some(7));
+        let (verdicts, mut last) = (Verdicts::new(batch.len()), None);
+        sequence_by_position(&events(&[]), &verdicts, &mut last);
+        assert_eq!(last, None);
     }
 
     #[test]

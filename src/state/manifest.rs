@@ -69,6 +69,9 @@ pub struct Source {
     /// How many events those records became; bad ones are none of them.
     #[serde(default)]
     pub pending_events: u64,
+    /// The last position that passed, where duplicates are told by it (`dedupe = "position"`).
+    #[serde(default)]
+    pub last_position: Option<i64>,
     /// The greatest event time, microseconds since the epoch, UTC.
     pub last_event_time: Option<i64>,
 }
