@@ -265,3 +265,20 @@ fn a_run_that_dies_before_its_commit_leaves_what_waits() {
     whole.foldline(&["run"]).exits(3);
     assert_same(&project, &whole, "after two crashes");
 }
+
+#[test]
+fn a_definition_that_changes_while_events_wait_replays_without_them_and_folds_them_later() {
+    let project = with_a_hole();
+    project.foldline(&["run"]).exits(3);
+    project.write("foldline.toml", PROJECT.replace("trail * 31 + data.amount)", "trail * 37 + data.amount)"));
+    let output = project.foldline(&["run", "--json"]);
+    assert_eq!(adds_up(&output, "only the definition is new"), 3);
+    assert_eq!(output.json()["sources"][0]["pending_before"], 3);
+    project.append("events/1.ndjson", event("counter-1", 2));
+    let output = project.foldline(&["run", "--json"]);
+    assert_eq!(adds_up(&output, "the hole is filled"), 1);
+    let whole = Project::new(&fs::read_to_string(project.path("foldline.toml")).unwrap());
+    whole.write("events/1.ndjson", fs::read(project.path("events/1.ndjson")).unwrap());
+    whole.foldline(&["run"]).exits(3);
+    assert_same(&project, &whole, "a definition changed while events waited");
+}

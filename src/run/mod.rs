@@ -23,7 +23,7 @@ use crate::fold::rows_schema;
 use crate::model::{Interrupt, event_columns};
 use crate::project::{OnBadRecord, OnGap, Project};
 use crate::publish;
-use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport, counted, printable};
+use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport, counted};
 use crate::source::BadKind;
 use crate::state::Store;
 use crate::state::manifest::{self, Manifest, Reason};
@@ -35,16 +35,13 @@ use lanes::Lane;
 pub use models::lookups_changed;
 use scan::{Scan, Sinks};
 pub use tally::Tally;
-use waiting::{Waiting, holes};
+use waiting::Waiting;
 
 /// How long a generation that is not among the newest three is kept for those who still read it.
 const GRACE: Duration = Duration::from_secs(600);
 
 /// The exit code of a run at whose end events are set aside.
 const SET_ASIDE: u8 = 3;
-
-/// Streams with a hole that a run's warnings name.
-const HOLES_SHOWN_MAX: usize = 10;
 
 /// What was asked for on the command line.
 #[derive(Debug, Clone)]
@@ -249,7 +246,7 @@ impl Run<'_> {
                     _ => waiting::collect(&lanes, source, &scans.main)?,
                 };
                 report.events.pending += waits.iter().map(|w| w.events).sum::<u64>();
-                warnings.extend(gap_warnings(&definition.name, &waits));
+                warnings.extend(waiting::warnings(&definition.name, &waits));
                 waiting.push(waits);
             }
             for glob in &decision.intakes[source].empty_globs {
@@ -305,7 +302,11 @@ impl Run<'_> {
         progress.stage("snapshot");
         self.stop.check()?;
         let saving = Instant::now();
-        self.save(store, last, decision, &lanes, &waiting, next, report)?;
+        self.save(store, last, decision, &lanes, next, report)?;
+        for (entry, waiting) in next.sources.iter_mut().zip(&waiting) {
+            entry.pending_events = waiting.iter().map(|w| w.events).sum();
+            entry.pending = waiting::save(waiting, &entry.name, store, generation)?;
+        }
         for (definition, table) in project.event_tables.iter().zip(&mut event_tables) {
             let Some(table) = table else { continue };
             table.flush(store)?;
@@ -424,7 +425,6 @@ impl Run<'_> {
         last: Option<&Manifest>,
         decision: &Decision,
         lanes: &[Lane],
-        waiting: &[Vec<Waiting>],
         next: &mut Manifest,
         report: &mut Report,
     ) -> Result<()> {
@@ -452,35 +452,13 @@ impl Run<'_> {
         }
         for (source, entry) in next.sources.iter_mut().enumerate() {
             let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
-            entry.pending_events = waiting[source].iter().map(|w| w.events).sum();
-            (entry.streams, entry.pending) = match last.and_then(|m| m.source(&entry.name)) {
-                Some(last) if !read => (last.streams.clone(), last.pending.clone()),
-                _ => (
-                    lanes::save_streams(lanes, project, source, store, next.generation)?,
-                    waiting::save(&waiting[source], &entry.name, store, next.generation)?,
-                ),
+            entry.streams = match last.and_then(|m| m.source(&entry.name)) {
+                Some(last) if !read => last.streams.clone(),
+                _ => lanes::save_streams(lanes, project, source, store, next.generation)?,
             };
         }
         Ok(())
     }
-}
-
-/// Says of a source which streams stand still at a hole, and where.
-fn gap_warnings(source: &str, waiting: &[Waiting]) -> Vec<String> {
-    let holes = holes(waiting);
-    let mut warnings: Vec<String> = holes
-        .iter()
-        .take(HOLES_SHOWN_MAX)
-        .map(|hole| {
-            let what = printable(&format!("{}:{}: {}", hole.origin.file, hole.origin.line, hole.reason()));
-            format!("{what}; {} wait{}", counted(hole.events, "event"), if hole.events == 1 { "s" } else { "" })
-        })
-        .collect();
-    if holes.len() > HOLES_SHOWN_MAX {
-        let more = counted((holes.len() - HOLES_SHOWN_MAX) as u64, "more stream");
-        warnings.push(format!("source `{source}`: {more} with a hole (`foldline status` names them)"));
-    }
-    warnings
 }
 
 /// Whether two manifests have consumed the same.

@@ -10,12 +10,16 @@ use super::tally::place;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{Routed, route};
 use crate::project::Project;
+use crate::report::{counted, printable};
 use crate::source::chunks::{CHUNK_BYTES, Chunk};
 use crate::source::sequence::gap_reason;
 use crate::source::{Decoder, Origin};
 use crate::sql::{Type, Value};
 use crate::state::manifest::{DataFile, Source};
 use crate::state::{Frame, Store, parquet};
+
+/// Streams with a hole that a run's warnings name.
+const HOLES_SHOWN_MAX: usize = 10;
 
 /// A record that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +101,24 @@ pub fn holes(waiting: &[Waiting]) -> Vec<Hole> {
             })
         })
         .collect()
+}
+
+/// Says of a source which streams stand still at a hole, and where.
+pub fn warnings(source: &str, waiting: &[Waiting]) -> Vec<String> {
+    let holes = holes(waiting);
+    let mut warnings: Vec<String> = holes
+        .iter()
+        .take(HOLES_SHOWN_MAX)
+        .map(|hole| {
+            let what = printable(&format!("{}:{}: {}", hole.origin.file, hole.origin.line, hole.reason()));
+            format!("{what}; {} wait{}", counted(hole.events, "event"), if hole.events == 1 { "s" } else { "" })
+        })
+        .collect();
+    if holes.len() > HOLES_SHOWN_MAX {
+        let more = counted((holes.len() - HOLES_SHOWN_MAX) as u64, "more stream");
+        warnings.push(format!("source `{source}`: {more} with a hole (`foldline status` names them)"));
+    }
+    warnings
 }
 
 /// Writes what waits; no file where nothing does.
