@@ -57,7 +57,7 @@ impl Kind {
 /// ```text
 /// error: stream `order-17` jumps from version 41 to 43
 ///   --> events/2026-05.ndjson:8812
-/// help: export the file again, or set `on_gap = "skip"` in [source.shop]
+/// help: export the file again, or set `on_gap = "wait"` in [source.shop]
 /// ```
 #[derive(Debug, Clone)]
 pub struct Error {

@@ -131,7 +131,7 @@ fn a_bad_stream_pattern_says_why() {
 
 #[test]
 fn features_that_are_not_built_say_so_and_what_works() {
-    let more = "preset = \"debezium\"\non_gap = \"wait\"\norder = \"time\"\n";
+    let more = "preset = \"debezium\"\non_gap = \"skip\"\norder = \"time\"\n";
     insta::assert_snapshot!(screen("files = [\"events/*.ndjson\"]\n", &format!("files = [\"events/*.csv.gz\"]\n{more}")));
 }
 
@@ -238,4 +238,11 @@ fn fewer_generations_than_two_cannot_be_kept() {
     insta::assert_snapshot!(screen("[source.shop]", "[project]\nkeep = 1\n\n[source.shop]"));
     let kept = |keep: &str| load(&changed("[source.shop]", &format!("[project]\n{keep}\n[source.shop]"))).map(|project| project.keep);
     assert_eq!((kept(""), kept("keep = 2"), kept("keep = 40")), (Ok(3), Ok(2), Ok(40)));
+}
+
+#[test]
+fn duplicates_by_position_need_positions_and_leave_versions_alone() {
+    let source = "files = [\"events/*.ndjson\"]\n";
+    let keys = "dedupe = \"position\"\non_gap = \"wait\"\nenvelope.position = \"NULL\"\n";
+    insta::assert_snapshot!(screen(source, &format!("{source}{keys}")));
 }

@@ -42,6 +42,9 @@ fn a_manifest_is_read_as_it_was_written() {
         }],
         segments: vec![Segment { file: 0, from: 0, to: 9 }],
         streams: vec![file("streams/1.parquet")],
+        pending: vec![file("streams/1-pending.parquet")],
+        pending_events: 1,
+        last_position: Some(-1),
         last_event_time: Some(i64::MAX),
     });
     full.aggregates.push(Aggregate {
@@ -72,7 +75,7 @@ fn a_manifest_is_read_as_it_was_written() {
     full.max_event_time = Some(-5);
     store.commit(&full).unwrap();
     assert_eq!(store.newest().unwrap(), Some(full.clone()));
-    assert_eq!(full.data_files().count(), 5);
+    assert_eq!(full.data_files().count(), 6);
     assert_eq!(full.duckdb, "v1.5.6");
 }
 

@@ -1,5 +1,6 @@
 //! What all verbs need: the project, the output, the machine's size.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ pub struct Context {
     pub quiet: bool,
     pub verbose: bool,
     color: ColorChoice,
+    /// What the process exits with where no error says it.
+    pub exit_code: Cell<u8>,
 }
 
 impl Context {
@@ -32,6 +35,7 @@ impl Context {
             quiet: global.quiet,
             verbose: global.verbose,
             color: global.color,
+            exit_code: Cell::new(0),
         }
     }
 

@@ -184,7 +184,7 @@ pub fn main() -> ExitCode {
         Verb::Later(later) => Err(not_built(&later)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(context.exit_code.get()),
         Err(errors) => {
             let code = errors.first().map_or(Kind::Internal, |e| e.kind).exit_code();
             context.print_errors(&errors);

@@ -1,9 +1,10 @@
 //! `foldline status`: what is published, how far the logs are consumed, what is stale.
 
 use super::{Context, Done, rollback};
-use crate::report::{counted, human_bytes};
+use crate::report::{counted, human_bytes, printable};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
+use crate::run::waiting;
 use crate::state::store;
 
 pub fn status(context: &Context) -> Done {
@@ -43,9 +44,24 @@ pub fn status(context: &Context) -> Done {
             text.push_str(&format!(", {} wait", human_bytes(bytes)));
         }
         text.push('\n');
+        let waits = entry.map_or(Ok(Vec::new()), |entry| waiting::read(&project.root.join(".foldline"), entry)).map_err(|e| vec![e])?;
+        let mut pending = Vec::new();
+        for hole in waiting::holes(&waits) {
+            text.push_str(&format!(
+                "    pending: {}, {} ({}:{})\n",
+                printable(&hole.reason()),
+                counted(hole.events, "event"),
+                printable(&hole.origin.file),
+                hole.origin.line
+            ));
+            pending.push(serde_json::json!({
+                "stream": hole.stream, "last_version": hole.last, "found_version": hole.found, "events": hole.events,
+                "file": hole.origin.file, "line": hole.origin.line,
+            }));
+        }
         sources.push(serde_json::json!({
             "name": definition.name, "records": records, "files": entry.map_or(0, |s| s.files.len()),
-            "last_event_time": until, "waiting_bytes": waiting,
+            "last_event_time": until, "waiting_bytes": waiting, "pending": pending,
         }));
     }
     let mut aggregates = Vec::new();

@@ -11,7 +11,8 @@ use crate::state::store;
 pub fn verify(context: &Context, args: VerifyArgs) -> Done {
     let project = context.project()?;
     let last = published(&project.root)?;
-    let found = working(context, |stop| verify::verify(&project, &options(context), stop, &last, args.sample))?.map_err(|e| vec![e])?;
+    let options = options(context);
+    let found = working(context, |stop| verify::verify(&project, &options, stop, &last, args.sample))?.map_err(|e| vec![e])?;
     if context.json {
         let json = serde_json::to_string_pretty(&found).map_err(|e| vec![Error::internal(format!("the result cannot be written: {e}"))])?;
         context.print(&format!("{json}\n"))?;

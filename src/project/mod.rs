@@ -111,6 +111,8 @@ pub enum OnGap {
 pub enum Dedupe {
     /// The default: by version where the event has one.
     Version,
+    /// By the position, which every event then has and which ascends over the whole source.
+    Position,
     None,
 }
 

@@ -46,6 +46,21 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     let nothing = Table::default();
     let written = table.table("envelope").unwrap_or(&nothing);
     let (envelope, filter) = read_envelope(written, table.text("where"), &entry.key_place, found);
+    let dedupe = match word("dedupe") {
+        "none" => Dedupe::None,
+        "position" => Dedupe::Position,
+        _ => Dedupe::Version,
+    };
+    if let (Some(text), Some(Envelope { position: None, .. }), Dedupe::Position) = (table.text("dedupe"), &envelope, dedupe) {
+        found.push(
+            Diagnostic::new("`dedupe = \"position\"` needs positions, but the envelope's `position` is NULL", &text.place)
+                .help("say in [source.<name>.envelope] where a record has its position, or use `dedupe = \"version\"`"),
+        );
+    }
+    if let (Some(text), Dedupe::Position | Dedupe::None) = (table.text("on_gap").filter(|text| text.value == "wait"), dedupe) {
+        let message = format!("`on_gap = \"wait\"` finds holes by version, which `dedupe = {:?}` does not look at", word("dedupe"));
+        found.push(Diagnostic::new(message, &text.place).help("leave one of the two out"));
+    }
     let mut canon = Canon::new("source");
     canon.add("language", LANGUAGE);
     canon.add("name", &entry.key);
@@ -70,8 +85,8 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
         envelope: envelope?,
         filter,
         on_bad_record: if word("on_bad_record") == "skip" { OnBadRecord::Skip } else { OnBadRecord::Fail },
-        on_gap: OnGap::Fail,
-        dedupe: if word("dedupe") == "none" { Dedupe::None } else { Dedupe::Version },
+        on_gap: if word("on_gap") == "wait" { OnGap::Wait } else { OnGap::Fail },
+        dedupe,
         first_version,
         on_vanished: if word("on_vanished") == "keep" { OnVanished::Keep } else { OnVanished::Fail },
         fingerprint: canon.finish(),
@@ -98,10 +113,8 @@ const NOT_BUILT: &[(&str, &str, &str)] = &[
     ("order", "time", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("order", "version", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("on_bad_record", "quarantine", "use \"fail\", which shows every bad record's line, or \"skip\", which counts them"),
-    ("on_gap", "wait", "use \"fail\": the report names the streams and versions that are missing"),
-    ("on_gap", "skip", "use \"fail\": the report names the streams and versions that are missing"),
-    ("dedupe", "position", "use \"version\", or \"none\" for a log without duplicates"),
-    ("dedupe", "id", "use \"version\", or \"none\" for a log without duplicates"),
+    ("on_gap", "skip", "use \"wait\", which holds the streams with a hole and goes on with the others, or \"fail\""),
+    ("dedupe", "id", "use \"version\" or \"position\", or \"none\" for a log without duplicates"),
 ];
 
 fn check_built(table: &Table, found: &mut Vec<Diagnostic>) {

@@ -22,7 +22,7 @@ pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
-pub use summary::{bad_records, pinned, summary};
+pub use summary::{bad_records, pinned, printable, summary};
 pub use verification::{PassedOver, TableKind, Verification, VerifiedTable, verification};
 
 /// The version of the report's JSON. Fields are added without raising it; one that is renamed or removed raises it.
@@ -108,9 +108,12 @@ pub struct SourceReport {
     pub empty: u64,
     /// Records that could not become an event.
     pub bad: u64,
+    /// Events that earlier runs left pending: this run counts them once more, as folded or as pending still.
+    pub pending_before: u64,
 }
 
-/// What became of the events of this run, each counted once.
+/// What became of the events of this run and of those that were pending before it, each counted once: the sum is that
+/// of the sources' `events` and `pending_before`.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct EventCounts {
     /// Applied by at least one aggregate.
@@ -120,7 +123,7 @@ pub struct EventCounts {
     pub duplicates: u64,
     /// They came after the place of their version had been passed.
     pub late: u64,
-    /// They wait behind a hole in their stream.
+    /// They wait behind a hole in their stream at the end of this run.
     pub pending: u64,
     pub quarantined: u64,
 }

@@ -195,7 +195,7 @@ fn warnings(out: &mut String, report: &Report, paint: Paint) {
 }
 
 /// Text from a log with its control characters spelled out: an escape sequence in an event must not reach the terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
@@ -319,6 +319,7 @@ mod tests {
             events: 24_000,
             empty: 1,
             bad: 0,
+            pending_before: 0,
         }];
         report.events = EventCounts { folded: 22_900, filtered: 1_000, duplicates: 100, ..Default::default() };
         report.aggregates = vec![

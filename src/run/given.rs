@@ -25,6 +25,7 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
     let mut failures = Vec::new();
     let mut batches: Vec<Sequenced> = Vec::new();
     let mut versions = hashbrown::HashMap::new();
+    let mut last_positions = vec![None; project.sources.len()];
     let mut at = 0;
     while at < test.given.len() {
         let source = test.given[at].source;
@@ -39,7 +40,7 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
         for bad in &routed.batch.bad {
             failures.push(format!("given event {}: {}", bad.line + 1, bad.reason));
         }
-        let round = fold_round(project, source, &active, &mut lanes, vec![routed]);
+        let round = fold_round(project, source, &active, &mut lanes, vec![routed], &mut last_positions[source]);
         for (batch, event) in &round.conflicts {
             let batch = &round.batches[*batch].routed.batch;
             failures.push(of_event(batch, *event, &conflict_reason(batch, *event)));

@@ -14,6 +14,7 @@ mod round;
 mod scan;
 mod tally;
 pub mod verify;
+pub mod waiting;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::fold::rows_schema;
 use crate::model::{Interrupt, event_columns};
-use crate::project::{OnBadRecord, Project};
+use crate::project::{OnBadRecord, OnGap, Project};
 use crate::publish;
 use crate::report::{AggregateReport, FoldMode, Outcome, Progress, Report, SourceReport, counted};
 use crate::source::BadKind;
@@ -37,9 +38,13 @@ use lanes::Lane;
 pub use models::lookups_changed;
 use scan::{Scan, Sinks};
 pub use tally::Tally;
+use waiting::Waiting;
 
 /// How long a generation beyond those that the project keeps stays for those who still read it.
 const GRACE: Duration = Duration::from_secs(600);
+
+/// The exit code of a run at whose end events are set aside.
+const SET_ASIDE: u8 = 3;
 
 /// What was asked for on the command line.
 #[derive(Debug, Clone)]
@@ -97,7 +102,7 @@ pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result
     report.started_at = Some(options.now.clone());
     let result = Run { project, options, stop, begun }.go(&mut report);
     // a published run's report was measured when it was kept: what is printed is the same
-    if !matches!(report.outcome, Outcome::Published | Outcome::Pinned) || result.is_err() {
+    if matches!(report.outcome, Outcome::NothingNew | Outcome::Failed) || result.is_err() {
         report.stages.total = begun.elapsed().as_secs_f64();
         report.measure();
     }
@@ -141,6 +146,8 @@ impl Run<'_> {
         report.warnings.extend(warnings);
         self.refuse_bad(bad)?;
         self.stop.check()?;
+        let set_aside = report.events.pending > 0;
+        report.exit_code = if set_aside { SET_ASIDE } else { 0 };
 
         let publishing = Instant::now();
         let selected = match &held {
@@ -167,7 +174,11 @@ impl Run<'_> {
         publish::swap(&store, &next)?;
         report.stages.publish += publishing.elapsed().as_secs_f64() - report.stages.read_models;
         report.generation = Some(next.generation);
-        report.outcome = if held.is_some() { Outcome::Pinned } else { Outcome::Published };
+        report.outcome = match (&held, set_aside) {
+            (Some(_), _) => Outcome::Pinned,
+            (None, true) => Outcome::PublishedWithQuarantine,
+            (None, false) => Outcome::Published,
+        };
         publish::collect_garbage(&store, project.keep, GRACE)?;
         report.stages.total = self.begun.elapsed().as_secs_f64();
         report.measure();
@@ -213,6 +224,7 @@ impl Run<'_> {
         progress.stage("folding");
         let mut all = Tally::default();
         let mut warnings = Vec::new();
+        let mut waiting: Vec<Vec<Waiting>> = Vec::new();
         for (source, scans) in scans.iter().enumerate() {
             let definition = &project.sources[source];
             let mut files = decision.intakes[source].files.clone();
@@ -235,13 +247,32 @@ impl Run<'_> {
                 tally.consumed.clear();
             }
             tally.counting = true;
+            let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
+            let kept = last.and_then(|m| m.source(&definition.name)).filter(|_| !decision.source_replay[source]);
+            let mut waited = kept.map_or(0, |kept| kept.pending_events);
+            // a replay has come to the same
+            tally.last_position = kept.and_then(|kept| kept.last_position);
+            if let Some(kept) = kept.filter(|kept| !kept.pending.is_empty() && !scans.main.is_empty()) {
+                waited = waiting::restore(&mut lanes, project, source, &active, &waiting::read(store.dir(), kept)?)?;
+            }
             if !scans.main.is_empty() {
-                let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
                 let mut sinks =
                     Sinks { lanes: &mut lanes, active: &active, event_tables: &mut event_tables, rows_tables: &mut rows_tables };
                 scan.run(&scans.main, &mut files, &mut sinks, &mut tally)?;
             }
-            self.gaps(&lanes, source, &scans.main, &mut tally, report);
+            let read = !scans.main.is_empty() || decision.source_replay[source];
+            if definition.on_gap == OnGap::Fail {
+                self.gaps(&lanes, source, &scans.main, &mut tally, report);
+                waiting.push(Vec::new());
+            } else {
+                let waits = match kept {
+                    Some(kept) if !read => waiting::read(store.dir(), kept)?,
+                    _ => waiting::collect(&lanes, source, &scans.main)?,
+                };
+                report.events.pending += waits.iter().map(|w| w.events).sum::<u64>();
+                warnings.extend(waiting::warnings(&definition.name, &waits));
+                waiting.push(waits);
+            }
             for glob in &decision.intakes[source].empty_globs {
                 warnings.push(format!("no file matches `{glob}` in [source.{}]", definition.name));
             }
@@ -266,6 +297,7 @@ impl Run<'_> {
                 events: tally.records - tally.empty - tally.bad_records + tally.further_events,
                 empty: tally.empty,
                 bad: tally.bad_records,
+                pending_before: waited,
             });
             report.events.folded += tally.folded;
             report.events.filtered += tally.filtered;
@@ -295,6 +327,10 @@ impl Run<'_> {
         self.stop.check()?;
         let saving = Instant::now();
         self.save(store, last, decision, &lanes, next, report)?;
+        for (entry, waiting) in next.sources.iter_mut().zip(&waiting) {
+            entry.pending_events = waiting.iter().map(|w| w.events).sum();
+            entry.pending = waiting::save(waiting, &entry.name, store, generation)?;
+        }
         for (definition, table) in project.event_tables.iter().zip(&mut event_tables) {
             let Some(table) = table else { continue };
             table.flush(store)?;
@@ -390,7 +426,7 @@ impl Run<'_> {
         };
         let mut error = Error::new(Kind::BadData, format!("{what}; nothing was published"));
         if bad.bad.by_kind.contains_key(BadKind::Gap.label()) {
-            error = error.with_help("a gap: export the log again from before the missing version, or set `dedupe = \"none\"` in its [source] where versions mean nothing");
+            error = error.with_help("a gap: export the log again from before the missing version; `on_gap = \"wait\"` in its [source] publishes all but the streams with a hole; `dedupe = \"none\"` is for a log whose versions mean nothing");
         }
         if bad.bad.by_kind.keys().any(|kind| kind == BadKind::Contract.label()) {
             error = error.with_help("a contract: mend the log, or the type, NOT NULL or DEFAULT of the field in its [event.<Type>]");
@@ -519,6 +555,9 @@ fn source_entry(
         files,
         segments,
         streams: Vec::new(),
+        pending: Vec::new(),
+        pending_events: 0,
+        last_position: tally.last_position,
         last_event_time,
     })
 }

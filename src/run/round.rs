@@ -9,7 +9,7 @@ use crate::fold::carry::{fold_in_turn, has_carries};
 use crate::fold::event::{EventView, table_row};
 use crate::fold::{FoldFailure, Partition, Routed};
 use crate::project::{Dedupe, Project};
-use crate::source::sequence::{Release, Verdict, Verdicts};
+use crate::source::sequence::{Release, Verdict, Verdicts, sequence_by_position};
 use crate::source::{Batch, Route};
 use crate::sql::Column;
 
@@ -42,12 +42,25 @@ struct LaneRound {
     conflicts: Vec<(usize, u32)>,
 }
 
-/// Sequences the batches' events and folds those that pass into the aggregates that are `active`.
-pub fn fold_round(project: &Project, source: usize, active: &[bool], lanes: &mut [Lane], batches: Vec<Arc<Routed>>) -> Round {
+/// Sequences the batches' events and folds those that pass into the aggregates that are `active`. `last_position`: of
+/// the source, where duplicates are told by it; it is moved on.
+pub fn fold_round(
+    project: &Project,
+    source: usize,
+    active: &[bool],
+    lanes: &mut [Lane],
+    batches: Vec<Arc<Routed>>,
+    last_position: &mut Option<i64>,
+) -> Round {
     let mut batches: Vec<Sequenced> = batches
         .into_iter()
         .map(|routed| Sequenced { verdicts: Verdicts::new(routed.batch.events.len()), routed, releases: Vec::new() })
         .collect();
+    if project.sources[source].dedupe == Dedupe::Position {
+        for batch in &batches {
+            sequence_by_position(&batch.routed.batch.events, &batch.verdicts, last_position);
+        }
+    }
     // the first exchange: by stream
     let mut seen: Vec<LaneRound> =
         lanes.par_iter_mut().enumerate().map(|(number, lane)| sequence_lane(project, source, active, number, lane, &batches)).collect();

@@ -15,7 +15,7 @@ use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_f
 use super::{Stop, Tally};
 use crate::error::Result;
 use crate::fold::{Routed, route};
-use crate::project::Project;
+use crate::project::{OnGap, Project};
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Jobs};
 use crate::source::files::Codec;
@@ -129,11 +129,15 @@ impl Scan<'_> {
     }
 
     fn piece(&self, decoder: &Decoder, chunk: Chunk, parts: &[Part], active: &[bool], buffers: &Buffers) -> Result<Piece> {
-        let batch = decoder.decode(&chunk)?;
+        let mut batch = decoder.decode(&chunk)?;
         let plain = parts[chunk.segment].segment.file.codec == Codec::Plain;
         let ends = if plain { Ends::default() } else { Ends::of(&chunk.bytes) };
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
-        buffers.give_back(chunk.bytes);
+        if self.project.sources[self.source].on_gap == OnGap::Wait {
+            batch.text = chunk.bytes;
+        } else {
+            buffers.give_back(chunk.bytes);
+        }
         let routed = route(batch, self.project, active);
         self.progress.add(packed, events);
         Ok(Piece { routed, ends, pending })
@@ -142,7 +146,7 @@ impl Scan<'_> {
     /// Sequences and folds a round.
     fn fold(&self, parts: &[Part], batches: Vec<Arc<Routed>>, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let begun = Instant::now();
-        let round = fold_round(self.project, self.source, sinks.active, sinks.lanes, batches);
+        let round = fold_round(self.project, self.source, sinks.active, sinks.lanes, batches, &mut tally.last_position);
         if tally.counting {
             tally.folded += round.folded;
             tally.filtered += round.filtered;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::intake::Part;
 use crate::report::{BadRecord, BadReport};
-use crate::source::{BadKind, Batch, Route};
+use crate::source::{BadKind, Batch, Origin, Route};
 
 /// Counts of one source's scans.
 #[derive(Default)]
@@ -29,6 +29,8 @@ pub struct Tally {
     /// (file, line, bytes) of last lines that wait for their end.
     pub unterminated: Vec<(String, u64, u64)>,
     pub max_time: Option<i64>,
+    /// The last position that passed, where duplicates are told by it.
+    pub last_position: Option<i64>,
     pub scan_time: Duration,
     pub fold_time: Duration,
 }
@@ -53,8 +55,17 @@ impl Tally {
     }
 
     pub fn bad_event(&mut self, parts: &[Part], batch: &Batch, event: u32, kind: BadKind, reason: &str) {
-        let file = &parts[batch.segment].segment.file.name;
-        let line = batch.first_line + batch.events.line[event as usize] as u64;
-        self.bad(kind, file, Some(line), Some(batch.events.stream.get(event as usize).to_string()), reason);
+        let Origin { file, line } = place(parts, batch, event);
+        self.bad(kind, &file, Some(line), Some(batch.events.stream.get(event as usize).to_string()), reason);
     }
+}
+
+/// Where an event lies in the log. `parts`: what its scan went through.
+pub fn place(parts: &[Part], batch: &Batch, event: u32) -> Origin {
+    let line = batch.events.line[event as usize];
+    if let Some(origin) = batch.origins.get(line as usize) {
+        return origin.clone();
+    }
+    let file = parts.get(batch.segment).map(|part| part.segment.file.name.clone()).unwrap_or_default();
+    Origin { file, line: batch.first_line + line as u64 }
 }

@@ -1,5 +1,6 @@
 //! The events of one chunk, by column, in the order of the log.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::project::{EventField, TypePlan};
@@ -189,9 +190,33 @@ pub struct Batch {
     pub events: Events,
     pub blocks: Vec<Block>,
     pub bad: Vec<Bad>,
+    /// The chunk's text, where events of it may have to wait for a later run; empty otherwise.
+    pub text: Vec<u8>,
+    /// Where each line begins in the chunk; empty where the text is not kept.
+    pub line_starts: Vec<u32>,
+    /// Where each line lies in the log, for lines that an earlier run has read; empty otherwise.
+    pub origins: Vec<Origin>,
+}
+
+/// Where a record lies in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub file: String,
+    /// Counted from 1.
+    pub line: u64,
 }
 
 impl Batch {
+    /// The record of an event as the log has it, without the line break; `None` where the text was not kept.
+    pub fn record(&self, event: usize) -> Option<&str> {
+        let line = *self.events.line.get(event)? as usize;
+        let start = *self.line_starts.get(line)? as usize;
+        let range: Range<usize> = start..self.line_starts.get(line + 1).map_or(self.text.len(), |next| *next as usize);
+        let text = std::str::from_utf8(self.text.get(range)?).ok()?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        Some(text.strip_prefix('\u{feff}').unwrap_or(text))
+    }
+
     /// A batch without events, of a chunk of `bytes` bytes.
     pub fn new(ordinal: u64, segment: usize, bytes: u64) -> Batch {
         Batch {
@@ -205,6 +230,9 @@ impl Batch {
             events: Events::default(),
             blocks: Vec::new(),
             bad: Vec::new(),
+            text: Vec::new(),
+            line_starts: Vec::new(),
+            origins: Vec::new(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::contract::{convert, shortened};
 use super::json::{self, Paths, Span};
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
-use crate::project::{Envelope, FieldRole, Given, Payload, Project, TypePlan};
+use crate::project::{Dedupe, Envelope, FieldRole, Given, OnGap, Payload, Project, TypePlan};
 use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
@@ -123,8 +123,12 @@ impl<'p> Decoder<'p> {
         let mut batch = Batch::new(chunk.ordinal, chunk.segment, chunk.bytes.len() as u64);
         let mut scratch = Scratch::default();
         let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
+        let keeps_text = self.project.sources[self.source].on_gap == OnGap::Wait;
         let mut start = 0;
         while start < chunk.bytes.len() {
+            if keeps_text {
+                batch.line_starts.push(start as u32);
+            }
             let end = memchr::memchr(b'\n', &chunk.bytes[start..]).map_or(chunk.bytes.len(), |at| start + at);
             let line = match whole {
                 Some(text) => Some(&text[start..end]),
@@ -198,6 +202,9 @@ impl<'p> Decoder<'p> {
         let event_type = required_text(&envelope.event_type, env, "type")?;
         let version = optional_int(envelope.version.as_ref(), env, "version")?;
         let position = optional_int(envelope.position.as_ref(), env, "position")?;
+        if position.is_none() && self.project.sources[self.source].dedupe == Dedupe::Position {
+            return refuse(BadKind::Envelope, "`position` is NULL, and `dedupe = \"position\"` tells duplicates by it");
+        }
         let time = match envelope.time.as_ref().map(|e| value_of(e, env)).transpose() {
             Ok(Some(Value::Timestamp(t))) => Some(t),
             Ok(_) => None,

@@ -9,5 +9,5 @@ pub mod json;
 pub mod sequence;
 pub mod upcast;
 
-pub use batch::{Bad, BadKind, Batch, Block, Events, Route};
+pub use batch::{Bad, BadKind, Batch, Block, Events, Origin, Route};
 pub use decode::Decoder;

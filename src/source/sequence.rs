@@ -77,6 +77,8 @@ pub struct Gap<B> {
     pub stream: String,
     pub last: Option<i64>,
     pub found: i64,
+    /// How many events of the stream wait.
+    pub waiting: u64,
     pub batch: B,
     pub event: u32,
 }
@@ -93,11 +95,29 @@ struct Waiting<B> {
 impl<B> Gap<B> {
     /// The fact, for a report.
     pub fn reason(&self) -> String {
-        match self.last {
-            Some(last) => format!("stream `{}` jumps from version {last} to {}", self.stream, self.found),
-            None => format!("stream `{}` begins at version {}", self.stream, self.found),
-        }
+        gap_reason(&self.stream, self.last, self.found)
     }
+}
+
+/// What is wrong with a stream that goes on at version `found` behind `last`, which is `None` at its beginning.
+pub fn gap_reason(stream: &str, last: Option<i64>, found: i64) -> String {
+    match last {
+        Some(last) => format!("stream `{stream}` jumps from version {last} to {found}"),
+        None => format!("stream `{stream}` begins at version {found}"),
+    }
+}
+
+/// An event that waits, as a snapshot keeps it.
+pub struct Held<'a, B> {
+    pub stream: &'a str,
+    /// The stream's last version that passed; `None` while only early ones came.
+    pub last: Option<i64>,
+    pub version: i64,
+    pub batch: &'a B,
+    /// The first part of its record.
+    pub event: u32,
+    /// How many events its record became; none of a bad record.
+    pub parts: u32,
 }
 
 /// The sequencer of one partition of streams. `B` leads to a batch (cheap to clone).
@@ -122,6 +142,63 @@ impl<B: Clone> Sequencer<B> {
         self.insert(stream);
     }
 
+    /// Takes up events that waited at the end of an earlier run, in place of all that wait now. `mine`: the first
+    /// part of each record of this partition. Gives how many events that are.
+    pub fn restore_held(&mut self, batch: &B, events: &Events, mine: &[u32]) -> u64 {
+        let mut count = 0;
+        for &event in mine {
+            let at = event as usize;
+            let Some(version) = events.version[at] else { continue };
+            let number = self.number_of(events, at, version);
+            let parts = self.parts_waiting(events, at);
+            count += parts as u64;
+            let waiting = Waiting { batch: batch.clone(), event, parts, mark: events.mark[at] };
+            self.held.entry(number).or_default().insert(version, waiting);
+        }
+        count
+    }
+
+    /// Forgets what waits.
+    pub fn forget_held(&mut self) {
+        self.held.clear();
+    }
+
+    /// What waits, by stream's name and version.
+    pub fn held(&self) -> Vec<Held<'_, B>> {
+        let mut held = Vec::new();
+        for (number, waiting) in &self.held {
+            let stream = &self.streams[*number as usize];
+            held.extend(waiting.iter().map(|(version, w)| Held {
+                stream: &stream.name,
+                last: stream.last,
+                version: *version,
+                batch: &w.batch,
+                event: w.event,
+                parts: w.parts,
+            }));
+        }
+        held.sort_by(|a, b| (a.stream, a.version).cmp(&(b.stream, b.version)));
+        held
+    }
+
+    /// The number of an event's stream; a new one that begins with `version` so far is known from now on.
+    fn number_of(&mut self, events: &Events, event: usize, version: i64) -> u32 {
+        let (name, hash) = (events.stream.get(event), events.stream_hash[event]);
+        let found = self.index.find(spread(hash), |n| {
+            let stream = &self.streams[*n as usize];
+            stream.hash == hash && stream.name == name
+        });
+        match found {
+            Some(number) => *number,
+            None => self.insert(Stream { name: name.into(), hash, last: None, first: version, mark: events.mark[event] }),
+        }
+    }
+
+    /// How many events of a record wait: a bad one is waited for, but nobody waits for it.
+    fn parts_waiting(&self, events: &Events, event: usize) -> u32 {
+        if events.route[event] == Route::Bad { 0 } else { events.parts(event) as u32 }
+    }
+
     pub fn streams(&self) -> &[Stream] {
         &self.streams
     }
@@ -142,15 +219,9 @@ impl<B: Clone> Sequencer<B> {
             let at = event as usize;
             let Some(version) = events.version[at] else { continue };
             let parts = events.parts(at);
-            let (name, hash, mark) = (events.stream.get(at), events.stream_hash[at], events.mark[at]);
-            let found = self.index.find(spread(hash), |n| {
-                let stream = &self.streams[*n as usize];
-                stream.hash == hash && stream.name == name
-            });
-            let number = match found {
-                Some(number) => *number,
-                None => self.insert(Stream { name: name.into(), hash, last: None, first: version, mark }),
-            };
+            let mark = events.mark[at];
+            let number = self.number_of(events, at, version);
+            let parts_waiting = self.parts_waiting(events, at);
             self.dirty = true;
             let stream = &mut self.streams[number as usize];
             let begins = match self.first_version {
@@ -172,9 +243,7 @@ impl<B: Clone> Sequencer<B> {
                         Entry::Occupied(place) if place.get().mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
                         Entry::Occupied(_) => Verdict::Duplicate,
                         Entry::Vacant(place) => {
-                            // a bad one is waited for, but nobody waits for it
-                            let parts = if events.route[at] == Route::Bad { 0 } else { parts as u32 };
-                            place.insert(Waiting { batch: batch.clone(), event, parts, mark });
+                            place.insert(Waiting { batch: batch.clone(), event, parts: parts_waiting, mark });
                             Verdict::Held
                         }
                     }
@@ -219,10 +288,33 @@ impl<B: Clone> Sequencer<B> {
         for (number, waiting) in &self.held {
             if let Some((version, Waiting { batch, event, .. })) = waiting.first_key_value() {
                 let stream = &self.streams[*number as usize];
-                gaps.push(Gap { stream: stream.name.to_string(), last: stream.last, found: *version, batch: batch.clone(), event: *event });
+                let events = waiting.values().map(|waiting| waiting.parts as u64).sum();
+                gaps.push(Gap {
+                    stream: stream.name.to_string(),
+                    last: stream.last,
+                    found: *version,
+                    waiting: events,
+                    batch: batch.clone(),
+                    event: *event,
+                });
             }
         }
         gaps
+    }
+}
+
+/// Judges the events of a batch by their position (`dedupe = "position"`): what is not above `last` is a duplicate,
+/// everything else moves it on, bad events too. An event without a position passes.
+pub fn sequence_by_position(events: &Events, verdicts: &Verdicts, last: &mut Option<i64>) {
+    let mut event = 0;
+    while event < events.len() {
+        let parts = events.parts(event);
+        match events.position[event] {
+            Some(position) if last.is_some_and(|last| position <= last) => verdicts.set(event, parts, Verdict::Duplicate),
+            Some(position) => *last = Some(position),
+            None => {}
+        }
+        event += parts;
     }
 }
 
@@ -301,6 +393,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_snapshot_kept_waiting_passes_behind_the_version_that_was_missing() {
+        let mut before = Sequencer::new(None);
+        judge(&mut before, &[("a", 1, 7), ("a", 4, 9), ("a", 3, 8), ("bb", 5, 6)]);
+        let held: Vec<_> = before.held().iter().map(|h| (h.stream.to_string(), h.last, h.version, h.parts)).collect();
+        assert_eq!(held, [("a".into(), Some(1), 3, 1), ("a".into(), Some(1), 4, 1), ("bb".into(), None, 5, 1)]);
+
+        let mut after = Sequencer::new(None);
+        after.restore("a", 1, 1, 1, 7);
+        let kept = events(&[("a", 3, 8), ("a", 4, 9), ("bb", 5, 6)]);
+        assert_eq!(after.restore_held(&1, &kept, &[0, 1, 2]), 3);
+        let (verdicts, releases) = judge(&mut after, &[("a", 4, 9), ("a", 3, 1), ("bb", 5, 6), ("a", 2, 5), ("a", 4, 9)]);
+        use Verdict::*;
+        assert_eq!(verdicts, [Duplicate, Conflict, Duplicate, Pass, Duplicate]);
+        assert_eq!(releases, [(3, 0), (3, 1)]);
+        assert_eq!(after.pending(), 1);
+        after.forget_held();
+        assert_eq!(after.pending(), 0);
+    }
+
+    #[test]
     fn a_version_that_is_not_above_the_last_is_a_duplicate() {
         let mut sequencer = Sequencer::new(None);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 0, 7), ("a", 0, 7), ("a", 1, 8), ("a", 0, 7), ("a", 1, 8)]);
@@ -328,6 +440,22 @@ mod tests {
         let mut sequencer = Sequencer::new(None);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 3, 9), ("a", 3, 1)]);
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Held, Verdict::Conflict]);
+    }
+
+    #[test]
+    fn by_position_what_is_not_above_the_last_is_a_duplicate_in_whatever_stream() {
+        let mut batch = events(&[("a", 1, 0), ("a", 9, 0), ("b", 1, 0), ("b", 2, 0), ("c", 3, 0)]);
+        batch.push_follower("U", Route::Filtered);
+        batch.position = vec![Some(5), Some(7), None, Some(7), Some(-1), Some(-1)];
+        let mut last = Some(4);
+        let verdicts = Verdicts::new(batch.len());
+        sequence_by_position(&batch, &verdicts, &mut last);
+        use Verdict::*;
+        assert_eq!((0..batch.len()).map(|e| verdicts.get(e)).collect::<Vec<_>>(), [Pass, Pass, Pass, Duplicate, Duplicate, Duplicate]);
+        assert_eq!(last, Some(7));
+        let (verdicts, mut last) = (Verdicts::new(batch.len()), None);
+        sequence_by_position(&events(&[]), &verdicts, &mut last);
+        assert_eq!(last, None);
     }
 
     #[test]

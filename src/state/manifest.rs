@@ -78,9 +78,18 @@ pub struct Source {
     pub files: Vec<LogFile>,
     /// Log order: replays go through these and nothing else.
     pub segments: Vec<Segment>,
-    /// The sequencer's state: last version of each stream and what waits behind a hole.
+    /// The sequencer's state: last version of each stream.
     #[serde(default)]
     pub streams: Vec<DataFile>,
+    /// The records that wait behind a hole in their stream (`on_gap = "wait"`).
+    #[serde(default)]
+    pub pending: Vec<DataFile>,
+    /// How many events those records became; bad ones are none of them.
+    #[serde(default)]
+    pub pending_events: u64,
+    /// The last position that passed, where duplicates are told by it (`dedupe = "position"`).
+    #[serde(default)]
+    pub last_position: Option<i64>,
     /// The greatest event time, microseconds since the epoch, UTC.
     pub last_event_time: Option<i64>,
 }
@@ -256,7 +265,7 @@ impl Manifest {
 
     /// Every file under `.foldline/` that this generation needs.
     pub fn data_files(&self) -> impl Iterator<Item = &DataFile> {
-        let streams = self.sources.iter().flat_map(|s| &s.streams);
+        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending));
         let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas));
         let rows = self.aggregates.iter().flat_map(|a| &a.rows).flat_map(|r| &r.files);
         let events = self.event_tables.iter().flat_map(|t| &t.files);
