@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use super::compare::{Comparison, order_floats};
 use super::eval::{Node, Operation};
-use super::vector::unscaled_range;
+use super::vector::{scale_of, unscaled_range};
 use super::{Expr, Slot, Type, Value, cast};
 
 /// A value that fits into registers.
@@ -198,7 +198,6 @@ impl Compiler<'_> {
                 (Step::DoubleArithmetic { operation, left, right }, Kind::Double)
             }
             Node::Cast(node) if !node.or_null => {
-                let scale_of = |ty: &Type| if let Type::Decimal { scale, .. } = ty { *scale } else { 0 };
                 unscaled_range(&node.from)?;
                 let of = Box::new(self.of_kind(&node.of, Kind::Whole)?);
                 let scale = scale_of(&node.from);

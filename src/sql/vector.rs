@@ -90,7 +90,8 @@ pub fn unscaled_range(ty: &Type) -> Option<(i128, i128)> {
     }
 }
 
-fn scale_of(ty: &Type) -> u8 {
+/// The digits behind the point.
+pub(super) fn scale_of(ty: &Type) -> u8 {
     if let Type::Decimal { scale, .. } = ty { *scale } else { 0 }
 }
 
