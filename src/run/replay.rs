@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::decide::Decision;
 use super::intake::{Intake, consumed};
+use super::refusal::refuse_bad;
 use super::{Options, Run, Stop, models};
 use crate::error::{Error, Result};
 use crate::model::{Inputs, Limits};
@@ -55,7 +56,7 @@ pub fn replay(project: &Project, options: &Options, stop: &Stop, last: &Manifest
     let mut report = Report::new("replay", &project.name);
     let run = Run { project, options, stop, begun: std::time::Instant::now() };
     let (bad, _) = run.fold(&store, None, &decision, &mut manifest, &mut report)?;
-    run.refuse_bad(bad)?;
+    refuse_bad(&bad)?;
     stop.check()?;
     let relocated: Vec<ReadModel> = selected.iter().map(|model| relocated(model)).collect();
     models::stage(&run, &store, &mut manifest, None, &relocated.iter().collect::<Vec<_>>(), &mut report)?;

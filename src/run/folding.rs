@@ -1,0 +1,250 @@
+//! The fold of a run: each source's log is scanned to its end, then the state is saved.
+//!
+//! [`Run::fold`] is the order of things; a step per function. What all steps share is owned by [`Folding`].
+
+use super::append::Appender;
+use super::checkpoint::source_entry;
+use super::decide::{Decision, SourceScans};
+use super::intake::{Intake, Part};
+use super::lanes::{self, Lane};
+use super::scan::{Scan, Sinks};
+use super::tally::Tally;
+use super::waiting::{self, Waiting};
+use super::{Run, snapshot};
+use crate::error::Result;
+use crate::project::{OnBadRecord, OnGap};
+use crate::report::{BAD_SHOWN_MAX, Progress, Report, SourceReport, counted};
+use crate::source::BadKind;
+use crate::state::Store;
+use crate::state::manifest::{self, Manifest};
+
+/// What the scans of a run work on, and what they have found so far.
+struct Folding<'r> {
+    run: &'r Run<'r>,
+    store: &'r Store,
+    last: Option<&'r Manifest>,
+    decision: &'r Decision,
+    progress: &'r Progress,
+    lanes: Vec<Lane>,
+    event_tables: Vec<Option<Appender>>,
+    rows_tables: Vec<Vec<Appender>>,
+    /// Bad records of all sources.
+    bad: Tally,
+    warnings: Vec<String>,
+    /// By source: the records that wait at the end.
+    waiting: Vec<Vec<Waiting>>,
+}
+
+impl Run<'_> {
+    /// Brings every fold to the end of the logs and writes the snapshots; fills in what the manifest says of
+    /// sources, aggregates and event tables. Gives the bad records and warnings of all scans.
+    pub(super) fn fold(
+        &self,
+        store: &Store,
+        last: Option<&Manifest>,
+        decision: &Decision,
+        next: &mut Manifest,
+        report: &mut Report,
+    ) -> Result<(Tally, Vec<String>)> {
+        let project = self.project;
+        let scans: Vec<_> = (0..project.sources.len()).map(|s| decision.scans(project, s)).collect();
+        let bytes = scans.iter().map(|s| Intake::bytes(&s.main) + s.replay.as_deref().map_or(0, Intake::bytes)).sum();
+        let progress = Progress::new(bytes, self.options.quiet);
+        progress.stage("folding");
+        let mut folding = Folding {
+            run: self,
+            store,
+            last,
+            decision,
+            progress: &progress,
+            lanes: if decision.is_idle() { Vec::new() } else { lanes::empty(project) },
+            event_tables: snapshot::event_tables(project, store, last, decision, next.generation)?,
+            rows_tables: snapshot::rows_tables(project, store, last, decision, next.generation)?,
+            bad: Tally::default(),
+            warnings: Vec::new(),
+            waiting: Vec::new(),
+        };
+        snapshot::load(project, store, last, decision, &mut folding.lanes)?;
+        for (source, scans) in scans.iter().enumerate() {
+            folding.source(source, scans, next, report)?;
+        }
+        next.max_event_time = next.max_event_time.max(last.and_then(|m| m.max_event_time));
+        report.bad = folding.bad.bad.clone();
+        if folding.bad.bad.total <= folding.bad.skippable {
+            progress.stage("snapshot");
+            self.stop.check()?;
+            folding.save(next, report)?;
+        }
+        progress.finish();
+        Ok((folding.bad, folding.warnings))
+    }
+}
+
+impl<'r> Folding<'r> {
+    /// One source: what is replayed, what is new, what is left over at its end, and the books.
+    fn source(&mut self, source: usize, scans: &SourceScans, next: &mut Manifest, report: &mut Report) -> Result<()> {
+        let project = self.run.project;
+        let definition = &project.sources[source];
+        let mut files = self.decision.intakes[source].files.clone();
+        let mut tally = Tally::default();
+        if let Some(parts) = &scans.replay {
+            self.replay(source, parts, &mut files, &mut tally)?;
+        }
+        tally.counting = true;
+        let kept = self.last.and_then(|m| m.source(&definition.name)).filter(|_| !self.decision.source_replay[source]);
+        // a replay has come to the same
+        tally.last_position = kept.and_then(|kept| kept.last_position);
+        let pending_before = self.catch_up(source, kept, &scans.main, &mut files, &mut tally)?;
+        self.left_over(source, kept, &scans.main, &mut tally, report)?;
+        self.warn(source, &tally);
+        report.sources.push(SourceReport {
+            name: definition.name.clone(),
+            files: scans.main.len() as u64,
+            bytes_read: Intake::bytes(&scans.main),
+            records: tally.records,
+            decoded: tally.records - tally.empty - tally.bad_records,
+            events: tally.records - tally.empty - tally.bad_records + tally.further_events,
+            empty: tally.empty,
+            bad: tally.bad_records,
+            pending_before,
+        });
+        report.events.folded += tally.folded;
+        report.events.filtered += tally.filtered;
+        report.events.duplicates += tally.duplicates;
+        report.stages.scan += tally.scan_time.as_secs_f64();
+        report.stages.fold += tally.fold_time.as_secs_f64();
+        next.max_event_time = next.max_event_time.max(tally.max_time);
+        next.sources.push(source_entry(project, source, self.last, files, &tally, self.decision)?);
+        let shown = &mut self.bad.bad.first;
+        shown.extend(tally.bad.first.into_iter().take(BAD_SHOWN_MAX - shown.len()));
+        self.bad.bad.total += tally.bad.total;
+        for (kind, count) in tally.bad.by_kind {
+            *self.bad.bad.by_kind.entry(kind).or_default() += count;
+        }
+        self.bad.skippable += if definition.on_bad_record == OnBadRecord::Skip { tally.skippable } else { 0 };
+        Ok(())
+    }
+
+    fn scan(&self, source: usize) -> Scan<'r> {
+        let run = self.run;
+        Scan { project: run.project, source, threads: run.options.threads, store: self.store, progress: self.progress, stop: run.stop }
+    }
+
+    /// The consumed part of the log, for the aggregates and event tables that are built from zero.
+    fn replay(&mut self, source: usize, parts: &[Part], files: &mut [manifest::LogFile], tally: &mut Tally) -> Result<()> {
+        let project = self.run.project;
+        let active: Vec<bool> = (0..project.aggregates.len())
+            .map(|i| self.decision.aggregate_replay[i] && project.aggregates[i].sources.contains(&source))
+            .collect();
+        let replays = &self.decision.event_table_replay;
+        let mut replayed: Vec<Option<Appender>> =
+            self.event_tables.iter_mut().zip(replays).map(|(t, replay)| if *replay { t.take() } else { None }).collect();
+        let scan = self.scan(source);
+        let mut sinks = Sinks { lanes: &mut self.lanes, active: &active, event_tables: &mut replayed, rows_tables: &mut self.rows_tables };
+        scan.run(parts, files, &mut sinks, tally)?;
+        for (table, replayed) in self.event_tables.iter_mut().zip(replayed) {
+            *table = replayed.or(table.take());
+        }
+        tally.consumed.clear();
+        Ok(())
+    }
+    /// What is new, behind what waited at the end of the last run. Gives how many events that were. `kept`: what the
+    /// last run says of the source, where its streams go on from there.
+    fn catch_up(
+        &mut self,
+        source: usize,
+        kept: Option<&manifest::Source>,
+        parts: &[Part],
+        files: &mut [manifest::LogFile],
+        tally: &mut Tally,
+    ) -> Result<u64> {
+        if parts.is_empty() {
+            return Ok(kept.map_or(0, |kept| kept.pending_events));
+        }
+        let project = self.run.project;
+        let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
+        let waited = match kept.filter(|kept| !kept.pending.is_empty()) {
+            Some(kept) => waiting::restore(&mut self.lanes, project, source, &active, &waiting::read(self.store.dir(), kept)?)?,
+            None => 0,
+        };
+        let scan = self.scan(source);
+        let mut sinks =
+            Sinks { lanes: &mut self.lanes, active: &active, event_tables: &mut self.event_tables, rows_tables: &mut self.rows_tables };
+        scan.run(parts, files, &mut sinks, tally)?;
+        Ok(waited)
+    }
+
+    /// The holes at the end of a source's log: an error, or what waits behind them.
+    fn left_over(
+        &mut self,
+        source: usize,
+        kept: Option<&manifest::Source>,
+        parts: &[Part],
+        tally: &mut Tally,
+        report: &mut Report,
+    ) -> Result<()> {
+        let definition = &self.run.project.sources[source];
+        if definition.on_gap == OnGap::Fail {
+            report.events.pending += self.lanes.iter().map(|lane| lane.sequencers[source].pending()).sum::<u64>();
+            let mut gaps: Vec<_> = self.lanes.iter().flat_map(|lane| lane.sequencers[source].gaps()).collect();
+            gaps.sort_by_key(|gap| (gap.batch.batch.ordinal, gap.event));
+            for gap in gaps {
+                tally.bad_event(parts, &gap.batch.batch, gap.event, BadKind::Gap, &gap.reason());
+            }
+            self.waiting.push(Vec::new());
+            return Ok(());
+        }
+        let read = !parts.is_empty() || self.decision.source_replay[source];
+        let waits = match kept {
+            Some(kept) if !read => waiting::read(self.store.dir(), kept)?,
+            _ => waiting::collect(&self.lanes, source, parts)?,
+        };
+        report.events.pending += waits.iter().map(|w| w.events).sum::<u64>();
+        self.warnings.extend(waiting::warnings(&definition.name, &waits));
+        self.waiting.push(waits);
+        Ok(())
+    }
+
+    fn warn(&mut self, source: usize, tally: &Tally) {
+        let definition = &self.run.project.sources[source];
+        for glob in &self.decision.intakes[source].empty_globs {
+            self.warnings.push(format!("no file matches `{glob}` in [source.{}]", definition.name));
+        }
+        for (file, line, bytes) in &tally.unterminated {
+            self.warnings
+                .push(format!("{file}:{line}: the last line has no line break and waits ({bytes} bytes); it is read once it is complete"));
+        }
+        if definition.on_bad_record == OnBadRecord::Skip && tally.skippable > 0 {
+            let skipped = counted(tally.skippable, "bad record");
+            self.warnings.push(format!("source `{}`: {skipped} skipped (`on_bad_record = \"skip\"`)", definition.name));
+        }
+    }
+
+    /// Writes the state; fills in the manifest's aggregates, streams and event tables.
+    fn save(&mut self, next: &mut Manifest, report: &mut Report) -> Result<()> {
+        let saving = std::time::Instant::now();
+        let (project, store) = (self.run.project, self.store);
+        snapshot::save(project, store, self.last, self.decision, &self.lanes, next, report)?;
+        for (entry, waiting) in next.sources.iter_mut().zip(&self.waiting) {
+            entry.pending_events = waiting.iter().map(|w| w.events).sum();
+            entry.pending = waiting::save(waiting, &entry.name, store, next.generation)?;
+        }
+        for (definition, table) in project.event_tables.iter().zip(&mut self.event_tables) {
+            let Some(table) = table else { continue };
+            table.flush(store)?;
+            next.event_tables.push(manifest::EventTable {
+                event_type: definition.event_type.clone(),
+                fingerprint: definition.fingerprint.clone(),
+                files: std::mem::take(&mut table.files),
+            });
+        }
+        for (entry, (definition, tables)) in next.aggregates.iter_mut().zip(project.aggregates.iter().zip(&mut self.rows_tables)) {
+            for (rows, table) in definition.rows.iter().zip(tables) {
+                table.flush(store)?;
+                entry.rows.push(manifest::RowsTable { name: rows.name.clone(), files: std::mem::take(&mut table.files) });
+            }
+        }
+        report.stages.snapshot = saving.elapsed().as_secs_f64();
+        Ok(())
+    }
+}

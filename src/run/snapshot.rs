@@ -1,0 +1,116 @@
+//! The state at the end of a run: what is taken up of the last one's, and what is written.
+
+use super::append::Appender;
+use super::decide::Decision;
+use super::lanes::{self, Lane};
+use crate::error::Result;
+use crate::fold::rows_schema;
+use crate::model::event_columns;
+use crate::project::Project;
+use crate::report::{AggregateReport, FoldMode, Report};
+use crate::state::Store;
+use crate::state::manifest::{self, Manifest};
+
+/// Takes up the last snapshot of whatever goes on from it.
+pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision: &Decision, lanes: &mut [Lane]) -> Result<()> {
+    let Some(last) = last else { return Ok(()) };
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    for (source, definition) in project.sources.iter().enumerate() {
+        let sequenced_anew = decision.replays(project, source);
+        if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
+            lanes::load_streams(lanes, source, store, entry)?;
+        }
+    }
+    for (index, aggregate) in project.aggregates.iter().enumerate() {
+        if decision.concerns(project, index)
+            && !decision.aggregate_replay[index]
+            && let Some(entry) = last.aggregate(&aggregate.name)
+        {
+            lanes::load_aggregate(lanes, project, index, store, entry)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn event_tables(
+    project: &Project,
+    store: &Store,
+    last: Option<&Manifest>,
+    decision: &Decision,
+    generation: u64,
+) -> Result<Vec<Option<Appender>>> {
+    let tables = project.event_tables.iter().zip(&decision.event_table_replay);
+    tables
+        .map(|(table, replay)| {
+            let kept = if *replay { None } else { last.and_then(|m| m.event_table(&table.event_type)) };
+            let files = kept.map(|t| t.files.clone()).unwrap_or_default();
+            Appender::new(store, generation, "events", &table.event_type, event_columns(table), files).map(Some)
+        })
+        .collect()
+}
+
+pub fn rows_tables(
+    project: &Project,
+    store: &Store,
+    last: Option<&Manifest>,
+    decision: &Decision,
+    generation: u64,
+) -> Result<Vec<Vec<Appender>>> {
+    let aggregates = project.aggregates.iter().zip(&decision.aggregate_replay);
+    aggregates
+        .map(|(aggregate, replay)| {
+            let kept = if *replay { None } else { last.and_then(|m| m.aggregate(&aggregate.name)) };
+            (0..aggregate.rows.len())
+                .map(|rows| {
+                    let name = &aggregate.rows[rows].name;
+                    let files = kept.and_then(|a| a.rows.iter().find(|r| r.name == *name)).map(|r| r.files.clone()).unwrap_or_default();
+                    let folder = format!("{}.rows.{name}", aggregate.name);
+                    Appender::new(store, generation, "snapshots", &folder, rows_schema(aggregate, rows), files)
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Writes snapshots and fills in the manifest's aggregates and streams.
+pub fn save(
+    project: &Project,
+    store: &Store,
+    last: Option<&Manifest>,
+    decision: &Decision,
+    lanes: &[Lane],
+    next: &mut Manifest,
+    report: &mut Report,
+) -> Result<()> {
+    for (index, aggregate) in project.aggregates.iter().enumerate() {
+        let kept = last.and_then(|m| m.aggregate(&aggregate.name)).filter(|_| !decision.aggregate_replay[index]);
+        let folded = decision.concerns(project, index);
+        let partitions = match kept {
+            Some(kept) if !folded => kept.partitions.clone(),
+            kept => lanes::save_aggregate(lanes, project, index, store, next.generation, kept)?,
+        };
+        let events_folded = lanes.iter().map(|lane| lane.folds[index].events_folded).sum();
+        report.aggregates.push(AggregateReport {
+            name: aggregate.name.clone(),
+            rows: partitions.iter().flat_map(|p| &p.base).map(|f| f.rows).sum(),
+            events_folded,
+            mode: match (decision.aggregate_replay[index], events_folded) {
+                (true, _) => FoldMode::Replayed,
+                (false, 0) => FoldMode::Unchanged,
+                (false, _) => FoldMode::Incremental,
+            },
+        });
+        let fingerprint = aggregate.fingerprint.clone();
+        next.aggregates.push(manifest::Aggregate { name: aggregate.name.clone(), fingerprint, partitions, rows: Vec::new() });
+    }
+    for (source, entry) in next.sources.iter_mut().enumerate() {
+        let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
+        entry.streams = match last.and_then(|m| m.source(&entry.name)) {
+            Some(last) if !read => last.streams.clone(),
+            _ => lanes::save_streams(lanes, project, source, store, next.generation)?,
+        };
+    }
+    Ok(())
+}
