@@ -1,10 +1,13 @@
 //! One event on one row: `before`, the rules of its type, `after`.
 
+use std::sync::Arc;
+
 use super::cells::{RowCells, holds};
 use super::event::EventView;
-use super::route::{NO_ELEMENT, Part, Step, Touch};
+use super::route::{NO_ELEMENT, Part, Routed, Step, Touch};
 use super::table::{Place, Table};
 use super::update::{self, Found};
+use super::watch::Watch;
 use crate::project::{Aggregate, AggregatePlan, Rule, Var};
 use crate::sql::{Column, Env, Slot, Type, Value};
 
@@ -47,7 +50,7 @@ pub fn row_place(view: &EventView) -> [Value; 4] {
 }
 
 /// A row and an event, as a rule's expressions see them.
-struct RowEnv<'a> {
+pub(super) struct RowEnv<'a> {
     table: &'a Table,
     row: Option<usize>,
     key: &'a [u8],
@@ -103,12 +106,13 @@ pub struct Application<'a> {
     pub part: &'a Part,
     pub elements: &'a [Value],
     pub view: &'a EventView<'a>,
+    pub watch: Option<&'a mut Watch>,
 }
 
 impl Application<'_> {
     /// Applies a touch to its row, or to every row, and says to how many. The error is the event's: what failed, with
     /// the rule's name.
-    pub fn apply(&mut self, touch: &Touch) -> Result<u64, String> {
+    pub fn apply(&mut self, routed: &Arc<Routed>, touch: &Touch) -> Result<u64, String> {
         let part = self.part;
         let steps = part.steps(touch);
         if touch.all {
@@ -121,16 +125,32 @@ impl Application<'_> {
                     continue;
                 }
                 let hash = xxhash_rust::xxh3::xxh3_64(&key);
-                self.row(Some(row), hash, &key, steps, &touch.place)?;
+                self.row(routed, Some(row), hash, &key, steps, &touch.place)?;
                 applied += 1;
             }
             return Ok(applied);
         }
         let key = part.key(touch);
-        self.row(self.table.find(touch.hash, key), touch.hash, key, steps, &touch.place).map(|()| 1)
+        self.row(routed, self.table.find(touch.hash, key), touch.hash, key, steps, &touch.place).map(|()| 1)
     }
 
-    fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step], place: &Place) -> Result<(), String> {
+    #[inline]
+    fn row(
+        &mut self,
+        routed: &Arc<Routed>,
+        row: Option<usize>,
+        hash: u64,
+        key: &[u8],
+        steps: &[Step],
+        place: &Place,
+    ) -> Result<(), String> {
+        match self.watch {
+            None => self.fold_row(row, hash, key, steps, place),
+            Some(_) => self.watched_row(routed, row, hash, key, steps, place),
+        }
+    }
+
+    pub(super) fn fold_row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step], place: &Place) -> Result<(), String> {
         if !self.plan.old_columns.is_empty() {
             self.scratch.old.resize(self.table.state.len(), Value::Null);
             for &column in &self.plan.old_columns {
@@ -164,7 +184,7 @@ impl Application<'_> {
         Ok(())
     }
 
-    fn env<'e>(&'e self, row: Option<usize>, key: &'e [u8], element: Option<&'e Value>) -> RowEnv<'e> {
+    pub(super) fn env<'e>(&'e self, row: Option<usize>, key: &'e [u8], element: Option<&'e Value>) -> RowEnv<'e> {
         RowEnv { table: self.table, row, key, old: &self.scratch.old, view: self.view, element }
     }
 
@@ -182,7 +202,23 @@ impl Application<'_> {
     }
 
     /// Runs one rule; true if it applied.
+    #[inline]
     fn rule(
+        &mut self,
+        rule: &Rule,
+        row: &mut Option<usize>,
+        place: (u64, &[u8]),
+        element: Option<&Value>,
+        routed: bool,
+    ) -> Result<bool, String> {
+        let applied = self.run_rule(rule, row, place, element, routed);
+        if self.watch.is_some() {
+            self.record(rule, &applied, *row, place.1, element);
+        }
+        applied
+    }
+
+    fn run_rule(
         &mut self,
         rule: &Rule,
         row: &mut Option<usize>,

@@ -8,6 +8,7 @@ use super::apply::{Application, RowsOut, Scratch};
 use super::event::EventView;
 use super::route::{Routed, Touch};
 use super::table::Table;
+use super::watch::Watch;
 use crate::project::Aggregate;
 use crate::source::sequence::{Release, Verdicts};
 
@@ -30,6 +31,8 @@ pub struct Partition {
     /// Events that were applied to rows of this partition, each once per row.
     pub events_folded: u64,
     scratch: Scratch,
+    /// Rows that somebody looks at.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl Partition {
@@ -42,6 +45,7 @@ impl Partition {
             stopped_events: 0,
             events_folded: 0,
             scratch: Scratch::default(),
+            watch: None,
         }
     }
 
@@ -82,6 +86,9 @@ impl Partition {
     pub(super) fn touch(&mut self, aggregate: &Aggregate, index: usize, partition: usize, routed: &Arc<Routed>, touch: &Touch) {
         let Some(touches) = &routed.touches[index] else { return };
         let part = touches.part(partition);
+        if self.watch.as_ref().is_some_and(|watch| !watch.folds(touch, part.key(touch))) {
+            return;
+        }
         let events = &routed.batch.events;
         let computed = &routed.computed[touch.block as usize];
         let block = &routed.batch.blocks[touch.block as usize];
@@ -100,8 +107,9 @@ impl Partition {
             part,
             elements: &touches.elements,
             view: &view,
+            watch: self.watch.as_deref_mut(),
         };
-        match application.apply(touch) {
+        match application.apply(routed, touch) {
             Ok(rows) => self.events_folded += rows,
             Err(reason) => {
                 self.stopped.insert(part.key(touch).to_vec());

@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use diagnostics::nearest;
 pub use load::{load, load_text};
 
 use crate::sql::algebra::Change;
@@ -222,6 +223,8 @@ pub struct Aggregate {
     pub rows: Vec<RowsTable>,
     /// The key does not follow from the stream: rows are found by the second exchange.
     pub spans_streams: bool,
+    /// A copy of a table (`replica_of`): a row may go on under another key.
+    pub is_replica: bool,
     /// Over everything that its state depends on.
     pub fingerprint: String,
 }
@@ -440,6 +443,7 @@ impl Var {
     }
 }
 
+#[derive(Clone)]
 pub struct ReadModel {
     pub name: String,
     /// One SELECT (for `aggregate = "x"`: `SELECT * FROM "x"`).
@@ -462,6 +466,7 @@ pub struct Reads {
     pub tables: Vec<String>,
 }
 
+#[derive(Clone)]
 pub enum Check {
     Unique(Vec<String>),
     NotNull(Vec<String>),
@@ -472,6 +477,7 @@ pub enum Check {
     },
 }
 
+#[derive(Clone)]
 pub enum Target {
     /// A single file (`path` ends in .parquet) or a dataset folder.
     Parquet { path: PathBuf, partition_by: Vec<String>, sort_by: Vec<String> },
