@@ -8,7 +8,7 @@ use super::Global;
 use crate::error::{Error, Kind};
 use crate::files;
 use crate::project::{self, Project};
-use crate::report::{ColorChoice, stderr_color};
+use crate::report::{ColorChoice, stderr_color, stdout_color};
 
 pub struct Context {
     file: PathBuf,
@@ -67,6 +67,11 @@ impl Context {
         stderr_color(self.color)
     }
 
+    /// Whether data for a person, on stdout, has colors.
+    pub fn stdout_color(&self) -> bool {
+        stdout_color(self.color)
+    }
+
     /// A message for a person, on stderr; nothing with `--quiet`.
     pub fn say(&self, text: &str) {
         if !self.quiet {
@@ -93,6 +98,39 @@ impl Context {
     pub fn warn(&self, warnings: &[String]) {
         for warning in warnings {
             self.say(&format!("{}\n", warning.trim_end()));
+        }
+    }
+}
+
+/// Data on stdout that comes piece by piece. Once its reader has gone away nothing is written any more, which is no error.
+pub struct Out {
+    out: Option<std::io::BufWriter<std::io::Stdout>>,
+}
+
+impl Out {
+    pub fn new() -> Out {
+        Out { out: Some(std::io::BufWriter::with_capacity(1 << 16, std::io::stdout())) }
+    }
+
+    pub fn write(&mut self, text: &str) -> Result<(), Error> {
+        let written = self.out.as_mut().map_or(Ok(()), |out| out.write_all(text.as_bytes()));
+        self.done(written)
+    }
+
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let flushed = self.out.as_mut().map_or(Ok(()), |out| out.flush());
+        self.done(flushed)
+    }
+
+    fn done(&mut self, result: std::io::Result<()>) -> Result<(), Error> {
+        match result {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+                // what is still in the buffer has nowhere to go
+                self.out.take().map(std::io::BufWriter::into_parts);
+                Ok(())
+            }
+            Err(e) => Err(Error::io("write to", Path::new("stdout"), e)),
+            Ok(()) => Ok(()),
         }
     }
 }

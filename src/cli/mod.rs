@@ -1,8 +1,10 @@
 //! The command line: one verb per file; nothing else knows clap.
 
+mod as_of;
 mod check;
 mod context;
 mod diff;
+mod history;
 mod path;
 mod plan;
 mod rollback;
@@ -91,6 +93,8 @@ enum Verb {
     Verify(VerifyArgs),
     /// Say which rows change under today's definitions, on the same log
     Diff(DiffArgs),
+    /// Tell what each event did to one row
+    History(history::HistoryArgs),
     /// Generations, checkpoint, lag, what is stale
     Status,
     /// Publish an earlier generation again, until it is released
@@ -115,8 +119,6 @@ enum Later {
     #[command(hide = true)]
     Inspect(Rest),
     #[command(hide = true)]
-    History(Rest),
-    #[command(hide = true)]
     Quarantine(Rest),
     #[command(hide = true)]
     Schedule(Rest),
@@ -139,10 +141,13 @@ struct RunArgs {
     /// Wait so long for another run to end, such as 30s or 5m
     #[arg(long, value_name = "DURATION", env = "FOLDLINE_WAIT", value_parser = parse_duration)]
     wait: Option<Duration>,
-    #[arg(long, hide = true, value_name = "TIME|POSITION")]
+    /// The read models of the past, up to a time (UTC, as a cast to TIMESTAMP takes it) or a position (a plain
+    /// number): into `--target-dir`, or shown
+    #[arg(long, value_name = "TIME|POSITION", env = "FOLDLINE_AS_OF", allow_hyphen_values = true)]
     as_of: Option<String>,
-    #[arg(long, hide = true, value_name = "DIR")]
-    target_dir: Option<PathBuf>,
+    /// Publish plain files into this folder; nothing of the project is written
+    #[arg(long, value_name = "DIR", env = "FOLDLINE_TARGET_DIR")]
+    target_dir: Option<std::ffi::OsString>,
 }
 
 #[derive(Args)]
@@ -178,6 +183,7 @@ pub fn main() -> ExitCode {
         Verb::Rebuild(args) => run::run(&context, args, run::Mode::Rebuild),
         Verb::Verify(args) => verify::verify(&context, args),
         Verb::Diff(args) => diff::diff(&context, args),
+        Verb::History(args) => history::tell(&context, args),
         Verb::Status => status::status(&context),
         Verb::Rollback(args) => rollback::rollback(&context, args),
         Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
@@ -200,7 +206,6 @@ fn not_built(later: &Later) -> Vec<Error> {
     let name = match later {
         Later::Init(_) => "init",
         Later::Inspect(_) => "inspect",
-        Later::History(_) => "history",
         Later::Quarantine(_) => "quarantine",
         Later::Schedule(_) => "schedule",
         Later::Docs(_) => "docs",

@@ -12,7 +12,7 @@ use super::tally::Tally;
 use super::waiting::{self, Waiting};
 use super::{Run, snapshot};
 use crate::error::Result;
-use crate::project::{OnBadRecord, OnGap};
+use crate::project::{Aggregate, OnBadRecord, OnGap};
 use crate::report::{BAD_SHOWN_MAX, Progress, Report, SourceReport, counted};
 use crate::source::BadKind;
 use crate::state::Store;
@@ -65,6 +65,10 @@ impl Run<'_> {
             waiting: Vec::new(),
         };
         snapshot::load(project, store, last, decision, &mut folding.lanes)?;
+        if let Some(teller) = self.look.teller {
+            teller.arm(&mut folding.lanes);
+            folding.event_tables.fill_with(|| None);
+        }
         for (source, scans) in scans.iter().enumerate() {
             folding.source(source, scans, next, report)?;
         }
@@ -127,7 +131,15 @@ impl<'r> Folding<'r> {
 
     fn scan(&self, source: usize) -> Scan<'r> {
         let run = self.run;
-        Scan { project: run.project, source, threads: run.options.threads, store: self.store, progress: self.progress, stop: run.stop }
+        Scan {
+            project: run.project,
+            source,
+            threads: run.options.threads,
+            store: self.store,
+            progress: self.progress,
+            stop: run.stop,
+            look: run.look,
+        }
     }
 
     /// The consumed part of the log, for the aggregates and event tables that are built from zero.
@@ -162,7 +174,8 @@ impl<'r> Folding<'r> {
             return Ok(kept.map_or(0, |kept| kept.pending_events));
         }
         let project = self.run.project;
-        let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
+        let takes = |(number, a): (usize, &Aggregate)| a.sources.contains(&source) && self.run.look.takes(number);
+        let active: Vec<bool> = project.aggregates.iter().enumerate().map(takes).collect();
         let waited = match kept.filter(|kept| !kept.pending.is_empty()) {
             Some(kept) => waiting::restore(&mut self.lanes, project, source, &active, &waiting::read(self.store.dir(), kept)?)?,
             None => 0,
@@ -184,6 +197,9 @@ impl<'r> Folding<'r> {
         report: &mut Report,
     ) -> Result<()> {
         let definition = &self.run.project.sources[source];
+        if let Some(teller) = self.run.look.teller {
+            teller.waiting(&self.lanes, source, parts)?;
+        }
         if definition.on_gap == OnGap::Fail {
             report.events.pending += self.lanes.iter().map(|lane| lane.sequencers[source].pending()).sum::<u64>();
             let mut gaps: Vec<_> = self.lanes.iter().flat_map(|lane| lane.sequencers[source].gaps()).collect();

@@ -3,13 +3,17 @@
 //! This is where threads are put to work; everything they share is owned by [`lanes`].
 
 mod append;
+pub mod as_of;
 mod checkpoint;
 pub mod decide;
 pub mod diff;
+pub mod elsewhere;
 mod folding;
 pub mod given;
+pub mod history;
 pub mod intake;
 mod lanes;
+mod look;
 mod models;
 mod refusal;
 pub mod replay;
@@ -34,6 +38,7 @@ use crate::state::manifest::{self, Manifest, Reason};
 
 use checkpoint::consumed_same;
 use decide::Decision;
+use look::Look;
 pub use models::lookups_changed;
 use refusal::refuse_bad;
 pub use tally::Tally;
@@ -98,7 +103,7 @@ pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result
     let begun = Instant::now();
     let mut report = Report::new(if options.rebuild { "rebuild" } else { "run" }, &project.name);
     report.started_at = Some(options.now.clone());
-    let result = Run { project, options, stop, begun }.go(&mut report);
+    let result = Run { project, options, stop, begun, look: Look::default() }.go(&mut report);
     // a published run's report was measured when it was kept: what is printed is the same
     if matches!(report.outcome, Outcome::NothingNew | Outcome::Failed) || result.is_err() {
         report.stages.total = begun.elapsed().as_secs_f64();
@@ -117,6 +122,7 @@ struct Run<'a> {
     options: &'a Options,
     stop: &'a Stop,
     begun: Instant,
+    look: Look<'a>,
 }
 
 impl Run<'_> {

@@ -16,9 +16,9 @@ use crate::sql::Column;
 /// A batch with what the sequencer made of it.
 pub struct Sequenced {
     pub routed: Arc<Routed>,
-    verdicts: Verdicts,
+    pub verdicts: Verdicts,
     /// Of all lanes, ordered by the event behind which they pass.
-    releases: Vec<Release<Arc<Routed>>>,
+    pub releases: Vec<Release<Arc<Routed>>>,
 }
 
 /// What became of a round's events.

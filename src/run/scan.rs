@@ -11,10 +11,11 @@ use rayon::prelude::*;
 use super::append::Appender;
 use super::intake::{Ends, Part};
 use super::lanes::Lane;
+use super::look::Look;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
 use super::{Stop, Tally};
 use crate::error::Result;
-use crate::fold::{Routed, route};
+use crate::fold::{Routed, route, route_watched};
 use crate::project::{OnGap, Project};
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Jobs};
@@ -44,6 +45,7 @@ pub struct Scan<'a> {
     pub store: &'a Store,
     pub progress: &'a Progress,
     pub stop: &'a Stop,
+    pub look: Look<'a>,
 }
 
 /// A chunk, decoded and routed.
@@ -108,7 +110,11 @@ impl Scan<'_> {
                     tally.unterminated.push((part.segment.file.name.clone(), lines[part.file] + 1, piece.pending));
                 }
                 tally.records(batch);
-                tally.max_time = tally.max_time.max(batch.events.time.iter().flatten().max().copied());
+                let latest = match self.look.as_of {
+                    Some(as_of) => as_of.latest(&batch.events),
+                    None => batch.events.time.iter().flatten().max().copied(),
+                };
+                tally.max_time = tally.max_time.max(latest);
                 let (name, first_line) = (&part.segment.file.name, batch.first_line);
                 batch.bad.sort_by_key(|bad| bad.line);
                 for bad in &batch.bad {
@@ -130,6 +136,9 @@ impl Scan<'_> {
 
     fn piece(&self, decoder: &Decoder, chunk: Chunk, parts: &[Part], active: &[bool], buffers: &Buffers) -> Result<Piece> {
         let mut batch = decoder.decode(&chunk)?;
+        if let Some(as_of) = self.look.as_of {
+            as_of.cut(&mut batch, &self.project.sources[self.source]);
+        }
         let plain = parts[chunk.segment].segment.file.codec == Codec::Plain;
         let ends = if plain { Ends::default() } else { Ends::of(&chunk.bytes) };
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
@@ -138,6 +147,7 @@ impl Scan<'_> {
         } else {
             buffers.give_back(chunk.bytes);
         }
+        let route = if self.look.teller.is_some() { route_watched } else { route };
         let routed = route(batch, self.project, active);
         self.progress.add(packed, events);
         Ok(Piece { routed, ends, pending })
@@ -160,6 +170,9 @@ impl Scan<'_> {
             tally.bad_event(parts, batch, *event, BadKind::Conflict, &conflict_reason(batch, *event));
         }
         self.failures(parts, sinks, tally);
+        if let Some(teller) = self.look.teller {
+            teller.round(parts, &round.batches, sinks.lanes)?;
+        }
         self.append(&round.batches, sinks)?;
         // giving back what a round decoded takes as long as making it
         round.batches.into_par_iter().for_each(drop);
