@@ -20,6 +20,8 @@ pub struct Watch {
     /// Rows that are not watched are folded, too: they may go on under the watched key.
     folds_others: bool,
     pub seen: Vec<Seen>,
+    /// The one row, as it stands behind the last event on it.
+    pub row: Option<RowSeen>,
     /// The rules that the event at hand has run so far.
     rules: Vec<RuleSeen>,
 }
@@ -30,13 +32,29 @@ pub struct Seen {
     pub event: u32,
     /// In the order in which they run.
     pub rules: Vec<RuleSeen>,
-    /// The state columns' values; `None`: there was no row.
-    pub before: Option<Vec<Value>>,
-    pub after: Option<RowSeen>,
+    /// Whether there was a row before, and is one behind.
+    pub was: bool,
+    pub is: bool,
+    /// What changed in the state columns; of a row that was created, all of them.
+    pub changes: Vec<Change>,
     /// Rows table and its declared columns' values, of each row that the event gave out here.
     pub emitted: Vec<(usize, Vec<Value>)>,
     /// Why the event could not be applied.
     pub failed: Option<String>,
+}
+
+/// A column, or an entry of one, that has another value than before. Entries keep a large map or list from being held once
+/// for each event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Index into `Aggregate::state`.
+    pub column: usize,
+    /// The key of a map's entry, or the number of a list's element, from 1.
+    pub entry: Option<Value>,
+    /// `None`: there was no row, or no such entry.
+    pub from: Option<Value>,
+    /// `None`: the entry is gone.
+    pub to: Option<Value>,
 }
 
 /// A row as it stands behind an event.
@@ -104,18 +122,21 @@ impl Application<'_> {
             _ => return self.fold_row(row, hash, key, steps, place),
         }
         let values = |table: &Table, row: usize| table.state.iter().map(|column| column.get(row)).collect::<Vec<_>>();
-        let before = row.map(|row| values(self.table, row));
+        // a row without an event is one that this event has brought here from another key
+        let before = row.filter(|row| self.table.meta[*row].events > 0).map(|row| values(self.table, row));
         let emitted_before: Vec<usize> = self.rows_out.iter().map(RowsOut::len).collect();
         let result = self.fold_row(row, hash, key, steps, place);
-        let after = self.table.find(hash, key).map(|row| RowSeen { state: values(self.table, row), meta: self.table.meta[row] });
+        let row = self.table.find(hash, key).map(|row| RowSeen { state: values(self.table, row), meta: self.table.meta[row] });
+        let changes = row.as_ref().map_or(Vec::new(), |row| changes(before.as_deref(), &row.state));
         let emitted = self.emitted_since(&emitted_before);
         let mut unrouted = self.unrouted(steps);
         let Some(watch) = &mut self.watch else { return result };
         let mut rules = std::mem::take(&mut watch.rules);
         rules.append(&mut unrouted);
         rules.sort_by_key(|rule| rule.order);
-        let failed = result.as_ref().err().cloned();
-        watch.seen.push(Seen { batch: routed.clone(), event: self.view.event as u32, rules, before, after, emitted, failed });
+        let (was, is, failed) = (before.is_some(), row.is_some(), result.as_ref().err().cloned());
+        watch.seen.push(Seen { batch: routed.clone(), event: self.view.event as u32, rules, was, is, changes, emitted, failed });
+        watch.row = row.filter(|_| watch.only.is_some());
         result
     }
 
@@ -176,5 +197,89 @@ impl Application<'_> {
             }
         }
         emitted
+    }
+}
+
+/// What is different in the columns of a row. `before`: `None` where there was none.
+fn changes(before: Option<&[Value]>, after: &[Value]) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (column, to) in after.iter().enumerate() {
+        let Some(from) = before.map(|before| &before[column]) else {
+            changes.push(Change { column, entry: None, from: None, to: Some(to.clone()) });
+            continue;
+        };
+        if from == to {
+            continue;
+        }
+        let start = changes.len();
+        entries(column, from, to, &mut changes);
+        if changes.len() == start {
+            changes.push(Change { column, entry: None, from: Some(from.clone()), to: Some(to.clone()) });
+        }
+    }
+    changes
+}
+
+/// The entries in which two maps differ, or the elements at the end that one of two lists has more; nothing where the
+/// difference is another one.
+fn entries(column: usize, from: &Value, to: &Value, changes: &mut Vec<Change>) {
+    let mut push = |entry: Value, from: Option<&Value>, to: Option<&Value>| {
+        changes.push(Change { column, entry: Some(entry), from: from.cloned(), to: to.cloned() });
+    };
+    match (from, to) {
+        (Value::Map(from), Value::Map(to)) => {
+            for (key, value) in from.iter().filter(|(key, _)| !to.contains_key(*key)) {
+                push(key.clone(), Some(value), None);
+            }
+            for (key, value) in to.iter() {
+                let old = from.get(key);
+                if old != Some(value) {
+                    push(key.clone(), old, Some(value));
+                }
+            }
+        }
+        (Value::List(from), Value::List(to)) => {
+            let common = from.len().min(to.len());
+            if from[..common] != to[..common] {
+                return;
+            }
+            for number in common..from.len().max(to.len()) {
+                push(Value::Int(number as i128 + 1), from.get(number), to.get(number));
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::MapEntries;
+
+    fn list(values: &[i128]) -> Value {
+        Value::List(Arc::new(values.iter().map(|value| Value::Int(*value)).collect()))
+    }
+
+    fn map(entries: &[(&str, i128)]) -> Value {
+        let entries: MapEntries = entries.iter().map(|(key, value)| (Value::text(*key), Value::Int(*value))).collect();
+        Value::Map(Arc::new(entries))
+    }
+
+    fn told(from: Value, to: Value) -> Vec<(Option<Value>, Option<Value>, Option<Value>)> {
+        changes(Some(&[from]), &[to]).into_iter().map(|change| (change.entry, change.from, change.to)).collect()
+    }
+
+    #[test]
+    fn of_maps_and_growing_lists_the_entries_are_told() {
+        let int = |i: i128| Some(Value::Int(i));
+        let key = |text: &str| Some(Value::text(text));
+        let (old, new) = (map(&[("a", 1), ("b", 2), ("c", 3)]), map(&[("a", 1), ("c", 4), ("d", 5)]));
+        assert_eq!(told(old, new), [(key("b"), int(2), None), (key("c"), int(3), int(4)), (key("d"), None, int(5))]);
+        assert_eq!(told(list(&[1]), list(&[1, 7, 8])), [(int(2), None, int(7)), (int(3), None, int(8))]);
+        assert_eq!(told(list(&[1, 7]), list(&[1])), [(int(2), int(7), None)]);
+        assert_eq!(told(list(&[1, 7]), list(&[7])), [(None, Some(list(&[1, 7])), Some(list(&[7])))]);
+        // the same entries in another order
+        let (old, new) = (map(&[("a", 1), ("b", 2)]), map(&[("b", 2), ("a", 1)]));
+        assert_eq!(told(old.clone(), new.clone()), [(None, Some(old), Some(new))]);
     }
 }

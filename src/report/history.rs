@@ -27,13 +27,13 @@ pub struct HistoryEvent {
     pub position: Option<i64>,
     pub id: Option<String>,
     pub outcome: EventOutcome,
-    /// The event that filled the hole behind which this one had waited.
+    /// It came early, and waited behind a hole in its stream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub released_by: Option<ReleasedBy>,
+    pub waited: Option<Waited>,
     pub row: RowChange,
     /// In the order in which they ran; those that did not apply among them.
     pub rules: Vec<RuleRun>,
-    /// Of a row that was created: all state columns, from NULL.
+    /// Of a row that was created all state columns.
     pub changes: Vec<ColumnChange>,
     pub emitted: Vec<EmittedRow>,
     /// Why it could not be applied.
@@ -49,6 +49,8 @@ pub enum EventOutcome {
     NotApplied,
     /// Delivered once more: dropped.
     Duplicate,
+    /// It came after the place of its version had been passed: not folded.
+    Late,
     /// It waits behind a hole in its stream.
     Pending,
     Failed,
@@ -63,6 +65,12 @@ pub enum RowChange {
     Deleted,
     /// There was no row, and is none.
     Absent,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Waited {
+    /// The event that filled the hole; none: the stream passed it.
+    pub released_by: Option<ReleasedBy>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -89,11 +97,28 @@ pub enum RuleOutcome {
     Failed,
 }
 
+/// A column, or one entry of a map or list, that has another value than before.
 #[derive(Debug, Clone, Serialize)]
 pub struct ColumnChange {
     pub column: String,
-    pub from: Shown,
-    pub to: Shown,
+    /// The entry's key, or the number of the list's element, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Shown>,
+    /// None: there was no row, or no such entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Shown>,
+    /// None: the entry is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Shown>,
+}
+
+impl ColumnChange {
+    fn name(&self) -> String {
+        match &self.entry {
+            Some(entry) => format!("{}[{}]", self.column, entry.for_person()),
+            None => self.column.clone(),
+        }
+    }
 }
 
 /// A row that the event gave out to a rows table.
@@ -127,10 +152,6 @@ impl Shown {
         let text = sql::to_text(value, ty);
         let json = RawValue::from_string(sql::to_json(value, ty)).unwrap_or_else(|_| text_json(text.as_deref()));
         Shown { json, text }
-    }
-
-    pub fn null() -> Shown {
-        Shown { json: text_json(None), text: None }
     }
 
     fn for_person(&self) -> String {
@@ -177,12 +198,17 @@ pub fn history_event(event: &HistoryEvent, color: bool) -> String {
     parts.extend(event.id.as_deref().map(|id| format!("id {}", printable(id))));
     let place = paint.cyan(&format!("{}:{}", printable(&event.file), event.line));
     let _ = writeln!(out, "{place}  {}  {}", paint.bold(&printable(&event.event_type)), parts.join("  "));
-    if let Some(by) = &event.released_by {
-        let what = by.version.map_or("an event".into(), |version| format!("version {version}"));
-        let _ = writeln!(out, "  waited, released by {what} ({}:{})", printable(&by.file), by.line);
+    match event.waited.as_ref().map(|waited| &waited.released_by) {
+        None => {}
+        Some(None) => out.push_str("  waited, until its stream passed the hole\n"),
+        Some(Some(by)) => {
+            let what = by.version.map_or("an event".into(), |version| format!("version {version}"));
+            let _ = writeln!(out, "  waited, released by {what} ({}:{})", printable(&by.file), by.line);
+        }
     }
     match event.outcome {
         EventOutcome::Duplicate => out.push_str("  a duplicate: dropped\n"),
+        EventOutcome::Late => out.push_str("  late: its stream had passed it; not folded\n"),
         EventOutcome::Pending => out.push_str("  waits behind a hole in its stream\n"),
         EventOutcome::Applied | EventOutcome::NotApplied | EventOutcome::Failed => {}
     }
@@ -206,12 +232,15 @@ pub fn history_event(event: &HistoryEvent, color: bool) -> String {
         RowChange::Absent if event.outcome == EventOutcome::NotApplied => out.push_str("  there is no row\n"),
         RowChange::Changed | RowChange::Unchanged | RowChange::Absent => {}
     }
-    let told: Vec<&ColumnChange> = event.changes.iter().filter(|c| event.row != RowChange::Created || c.to.text.is_some()).collect();
-    let width = told.iter().map(|change| change.column.chars().count()).max().unwrap_or(0);
-    for change in told {
-        let pad = " ".repeat(width - change.column.chars().count());
-        let from = if event.row == RowChange::Created { String::new() } else { format!("{} -> ", change.from.for_person()) };
-        let _ = writeln!(out, "    {}{pad}  {from}{}", change.column, change.to.for_person());
+    // what a new row does not have yet goes without saying
+    let is_new = event.row == RowChange::Created;
+    let told = event.changes.iter().filter(|change| !is_new || change.to.as_ref().is_some_and(|to| to.text.is_some()));
+    let told: Vec<(String, &ColumnChange)> = told.map(|change| (printable(&change.name()), change)).collect();
+    let width = told.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, change) in told {
+        let value = |value: &Option<Shown>| value.as_ref().map_or("(none)".into(), Shown::for_person);
+        let from = if is_new { String::new() } else { format!("{} -> ", value(&change.from)) };
+        let _ = writeln!(out, "    {name}{}  {from}{}", " ".repeat(width - name.chars().count()), value(&change.to));
     }
     for row in &event.emitted {
         let values: Vec<String> = row.values.0.iter().map(|(name, value)| format!("{name} = {}", value.for_person())).collect();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::lanes;
+use super::passing::pass_holes;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
 use crate::error::{Error, Result};
-use crate::fold::{self, route};
+use crate::fold::watch::{Outcome, Watch};
+use crate::fold::{self, route, route_watched};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
-use crate::project::{Project, Test};
+use crate::project::{OnGap, Project, Test};
 use crate::source::{Batch, Decoder};
 use crate::sql::{self, Column, Type, Value};
 use crate::state::{Frame, parquet};
@@ -20,7 +22,24 @@ type TextRows = Vec<Vec<Option<String>>>;
 
 /// Runs one test. `Err`: the test itself cannot run.
 pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
+    let (mut failures, _) = run_given(project, test, false)?;
+    if !failures.is_empty() {
+        // once more, with somebody watching
+        let (_, notes) = run_given(project, test, true)?;
+        failures.extend(notes);
+    }
+    Ok(failures)
+}
+
+/// What does not hold, and where it is watched, what might be the reason.
+fn run_given(project: &Project, test: &Test, watched: bool) -> Result<(Failures, Vec<String>)> {
     let mut lanes = lanes::empty(project);
+    let mut notes = Vec::new();
+    if watched {
+        let of_aggregates = lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut());
+        of_aggregates.for_each(|fold| fold.watch = Some(Box::new(Watch::all())));
+    }
+    let route = if watched { route_watched } else { route };
     let active = vec![true; project.aggregates.len()];
     let mut failures = Vec::new();
     let mut batches: Vec<Sequenced> = Vec::new();
@@ -45,11 +64,16 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
             let batch = &round.batches[*batch].routed.batch;
             failures.push(of_event(batch, *event, &conflict_reason(batch, *event)));
         }
+        notes.extend(nulls(project, test, &mut lanes));
         for failure in take_failures(&mut lanes) {
             failures.push(of_event(&failure.batch.batch, failure.event, &failure.reason));
         }
         batches.extend(round.batches);
         at = end;
+    }
+    for source in (0..project.sources.len()).filter(|source| project.sources[*source].on_gap == OnGap::Skip) {
+        batches.extend(pass_holes(project, source, &active, &mut lanes).map(|round| round.released));
+        failures.extend(take_failures(&mut lanes).iter().map(|f| of_event(&f.batch.batch, f.event, &f.reason)));
     }
     for gap in lanes.iter().flat_map(|lane| lane.sequencers.iter().flat_map(|s| s.gaps())) {
         failures.push(of_event(&gap.batch.batch, gap.event, &gap.reason()));
@@ -76,7 +100,28 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
         };
         compare(name, &columns, &rows, expected, &mut failures);
     }
-    Ok(failures)
+    Ok((failures, notes))
+}
+
+/// The rules that did not apply because their `when` was NULL, which is easily overlooked; of the aggregates that the test
+/// names, or of all where it names a read model.
+fn nulls(project: &Project, test: &Test, lanes: &mut [lanes::Lane]) -> Vec<String> {
+    let is_aggregate = |name: &String| project.aggregates.iter().any(|a| a.name == *name);
+    let all = !test.then.iter().all(|(name, _)| is_aggregate(name));
+    let mut found: Vec<(u32, String)> = Vec::new();
+    for fold in lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut().zip(&project.aggregates)) {
+        let (Some(watch), aggregate) = (fold.0.watch.as_mut(), fold.1) else { continue };
+        let named = all || test.then.iter().any(|(name, _)| *name == aggregate.name);
+        for seen in std::mem::take(&mut watch.seen).iter().filter(|_| named) {
+            for rule in seen.rules.iter().filter(|rule| rule.outcome == Outcome::Null) {
+                let note = of_event(&seen.batch.batch, seen.event, &format!("{} did not apply: its `when` is NULL", rule.label));
+                found.push((seen.batch.batch.events.line[seen.event as usize], format!("note: {note}")));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found.into_iter().map(|(_, note)| note).collect()
 }
 
 /// A failure at one of the test's given events.

@@ -1,7 +1,7 @@
 //! `history`: the consumed log of one aggregate once more, and what each event did to one of its rows. Nothing of the
 //! project is written, not even its lock.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -17,11 +17,11 @@ use super::round::Sequenced;
 use super::tally::place;
 use super::{Options, Run, Stop};
 use crate::error::{Error, Kind, Result};
-use crate::fold::watch::{Outcome, RowSeen, Seen, Watch};
+use crate::fold::watch::{Change, Outcome, RowSeen, Seen, Watch};
 use crate::fold::{META_COLUMNS, Routed, key};
 use crate::project::{Aggregate, Project, nearest};
 use crate::report::history::{
-    ColumnChange, Columns, EmittedRow, EventOutcome, HistoryEnd, HistoryEvent, ReleasedBy, RowChange, RuleOutcome, RuleRun, Shown,
+    ColumnChange, Columns, EmittedRow, EventOutcome, HistoryEnd, HistoryEvent, ReleasedBy, RowChange, RuleOutcome, RuleRun, Shown, Waited,
 };
 use crate::report::{BadReport, Report};
 use crate::source::Origin;
@@ -208,9 +208,13 @@ impl<'a> Teller<'a> {
 
     /// Tells what a round did to the row. `parts`: what the scan goes through.
     pub(super) fn round(&self, parts: &[Part], round: &[Sequenced], lanes: &mut [Lane]) -> Result<()> {
-        let watch = lanes.get_mut(self.lane).and_then(|lane| lane.folds[self.aggregate].watch.as_mut());
-        let seen = watch.map(|watch| std::mem::take(&mut watch.seen)).unwrap_or_default();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = Vec::new();
+        if let Some(watch) = lanes.get_mut(self.lane).and_then(|lane| lane.folds[self.aggregate].watch.as_mut()) {
+            seen = std::mem::take(&mut watch.seen);
+            known.row = watch.row.clone();
+        }
+        let mut releases = None;
         // the batch and the event behind which something happened; what was released there comes after
         let mut told: Vec<((usize, u32, bool), HistoryEvent)> = Vec::new();
         for seen in &seen {
@@ -220,23 +224,22 @@ impl<'a> Teller<'a> {
             let at = match passed {
                 Some(batch) => (batch, seen.event, false),
                 None => {
-                    let release = round.iter().enumerate().find_map(|(number, batch)| {
-                        let mut releases = batch.releases.iter();
-                        let release = releases.find(|r| r.event == seen.event && Arc::ptr_eq(&r.batch, &seen.batch))?;
-                        event.released_by = Some(released_by(parts, &batch.routed, release.after));
-                        Some((number, release.after, true))
-                    });
-                    release.unwrap_or((round.len(), 0, true))
+                    let releases: &HashMap<_, _> = releases.get_or_insert_with(|| by_released(round));
+                    let release = releases.get(&(Arc::as_ptr(&seen.batch), seen.event));
+                    event.waited = release.map(|(batch, after)| Waited { released_by: released_by(parts, &round[*batch].routed, *after) });
+                    release.map_or((round.len(), 0, true), |(batch, after)| (*batch, *after, true))
                 }
             };
             told.push((at, event));
-            known.row = seen.after.clone();
         }
         for (number, batch) in round.iter().enumerate() {
             for event in self.touched(&batch.routed) {
-                if batch.verdicts.get(event as usize) == Verdict::Duplicate {
-                    told.push(((number, event, false), self.unfolded(parts, &batch.routed, event, EventOutcome::Duplicate)));
-                }
+                let outcome = match batch.verdicts.get(event as usize) {
+                    Verdict::Duplicate => EventOutcome::Duplicate,
+                    Verdict::Late => EventOutcome::Late,
+                    Verdict::Pass | Verdict::Held | Verdict::Conflict => continue,
+                };
+                told.push(((number, event, false), self.unfolded(parts, &batch.routed, event, outcome)));
             }
             if known.events == 0 && told.is_empty() {
                 self.remember_others(&batch.routed, &mut known.others);
@@ -300,7 +303,7 @@ impl<'a> Teller<'a> {
             position: events.position[at],
             id: Some(events.id.get(at)).filter(|id| !id.is_empty()).map(str::to_string),
             outcome,
-            released_by: None,
+            waited: None,
             row: RowChange::Unchanged,
             rules: Vec::new(),
             changes: Vec::new(),
@@ -316,22 +319,13 @@ impl<'a> Teller<'a> {
             None if seen.rules.iter().any(|rule| rule.outcome == Outcome::Applied) => EventOutcome::Applied,
             None => EventOutcome::NotApplied,
         };
-        let change = |column: usize, from: Shown, to: &Value| ColumnChange {
-            column: definition.state[column].name.clone(),
-            from,
-            to: Shown::new(to, &definition.state[column].ty),
-        };
-        let (row, changes) = match (&seen.before, &seen.after) {
-            (None, None) => (RowChange::Absent, Vec::new()),
-            (Some(_), None) => (RowChange::Deleted, Vec::new()),
-            (None, Some(after)) => {
-                (RowChange::Created, after.state.iter().enumerate().map(|(i, to)| change(i, Shown::null(), to)).collect())
-            }
-            (Some(before), Some(after)) => {
-                let both = before.iter().zip(&after.state).enumerate().filter(|(_, (from, to))| from != to);
-                let changes: Vec<_> = both.map(|(i, (from, to))| change(i, Shown::new(from, &definition.state[i].ty), to)).collect();
-                (if changes.is_empty() { RowChange::Unchanged } else { RowChange::Changed }, changes)
-            }
+        let changes: Vec<ColumnChange> = seen.changes.iter().map(|change| column_change(definition, change)).collect();
+        let row = match (seen.was, seen.is) {
+            (false, false) => RowChange::Absent,
+            (true, false) => RowChange::Deleted,
+            (false, true) => RowChange::Created,
+            (true, true) if changes.is_empty() => RowChange::Unchanged,
+            (true, true) => RowChange::Changed,
         };
         let rules = seen.rules.iter().map(|rule| RuleRun {
             rule: rule.label.clone(),
@@ -397,7 +391,31 @@ impl<'a> Teller<'a> {
     }
 }
 
-fn released_by(parts: &[Part], routed: &Routed, event: u32) -> ReleasedBy {
+fn column_change(definition: &Aggregate, change: &Change) -> ColumnChange {
+    let column = &definition.state[change.column];
+    let (entry_type, value_type) = match (&change.entry, &column.ty) {
+        (Some(_), Type::Map(key, value)) => (&**key, &**value),
+        (Some(_), Type::List(element)) => (&Type::BigInt, &**element),
+        _ => (&Type::Varchar, &column.ty),
+    };
+    let shown = |value: &Option<Value>| value.as_ref().map(|value| Shown::new(value, value_type));
+    ColumnChange {
+        column: column.name.clone(),
+        entry: change.entry.as_ref().map(|entry| Shown::new(entry, entry_type)),
+        from: shown(&change.from),
+        to: shown(&change.to),
+    }
+}
+
+/// Batch of the round and event in it by what was released behind it.
+fn by_released(round: &[Sequenced]) -> HashMap<(*const Routed, u32), (usize, u32)> {
+    let all = round.iter().enumerate().flat_map(|(number, batch)| batch.releases.iter().map(move |release| (number, release)));
+    all.map(|(number, release)| ((Arc::as_ptr(&release.batch), release.event), (number, release.after))).collect()
+}
+
+/// The event that let others pass; `None` where no event did.
+fn released_by(parts: &[Part], routed: &Routed, event: u32) -> Option<ReleasedBy> {
+    let version = *routed.batch.events.version.get(event as usize)?;
     let Origin { file, line } = place(parts, &routed.batch, event);
-    ReleasedBy { version: routed.batch.events.version[event as usize], file, line }
+    Some(ReleasedBy { version, file, line })
 }
