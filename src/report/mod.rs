@@ -8,6 +8,7 @@ mod color;
 mod differences;
 mod numbers;
 mod progress;
+mod quarantine;
 mod summary;
 mod verification;
 
@@ -22,6 +23,7 @@ pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
+pub use quarantine::{quarantine_list, quarantine_records};
 pub use summary::{bad_records, pinned, printable, summary};
 pub use verification::{PassedOver, TableKind, Verification, VerifiedTable, verification};
 
@@ -110,6 +112,11 @@ pub struct SourceReport {
     pub bad: u64,
     /// Events that earlier runs left pending: this run counts them once more, as folded or as pending still.
     pub pending_before: u64,
+    /// Records in quarantine after the run, of this one and of earlier ones; a record once more for each row that stands
+    /// still at it.
+    pub in_quarantine: u64,
+    /// The same before the run.
+    pub in_quarantine_before: u64,
 }
 
 /// What became of the events of this run and of those that were pending before it, each counted once: the sum is that
@@ -125,6 +132,8 @@ pub struct EventCounts {
     pub late: u64,
     /// They wait behind a hole in their stream at the end of this run.
     pub pending: u64,
+    /// This run set them aside: they stand behind a bad record in their stream, or an aggregate could not apply them or
+    /// has its row stand still.
     pub quarantined: u64,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::aside::{Aside, SetAside, set_aside};
 use super::lanes::Lane;
 use crate::fold::carry::{fold_in_turn, has_carries};
 use crate::fold::event::{EventView, table_row};
@@ -16,7 +17,7 @@ use crate::sql::Column;
 /// A batch with what the sequencer made of it.
 pub struct Sequenced {
     pub routed: Arc<Routed>,
-    verdicts: Verdicts,
+    pub verdicts: Verdicts,
     /// Of all lanes, ordered by the event behind which they pass.
     releases: Vec<Release<Arc<Routed>>>,
 }
@@ -27,6 +28,9 @@ pub struct Round {
     pub folded: u64,
     pub filtered: u64,
     pub duplicates: u64,
+    pub quarantined: u64,
+    /// What streams stand still at, or behind; of each stream in its order.
+    pub aside: Vec<Aside>,
     /// Batch of the round and event in it, in log order.
     pub conflicts: Vec<(usize, u32)>,
 }
@@ -40,6 +44,7 @@ struct LaneRound {
     filtered: u64,
     duplicates: u64,
     conflicts: Vec<(usize, u32)>,
+    aside: SetAside,
 }
 
 /// Sequences the batches' events and folds those that pass into the aggregates that are `active`. `last_position`: of
@@ -93,17 +98,23 @@ pub fn fold_round(
     conflicts.sort_unstable();
     Round {
         folded: seen.iter().map(|lane| lane.folded).sum(),
-        filtered: seen.iter().map(|lane| lane.filtered).sum(),
+        filtered: seen.iter().map(|lane| lane.filtered + lane.aside.filtered).sum(),
         duplicates: seen.iter().map(|lane| lane.duplicates).sum(),
+        quarantined: seen.iter().map(|lane| lane.aside.quarantined).sum(),
+        aside: seen.into_iter().flat_map(|lane| lane.aside.records).collect(),
         conflicts,
         batches,
     }
 }
 
-/// The events that folds could not apply, in log order.
+/// The events that folds could not apply, of each row in its order.
 pub fn take_failures(lanes: &mut [Lane]) -> Vec<FoldFailure> {
-    let mut failures: Vec<_> =
-        lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut()).flat_map(|fold| std::mem::take(&mut fold.failures)).collect();
+    lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut()).flat_map(|fold| std::mem::take(&mut fold.failures)).collect()
+}
+
+/// Those that are wrong themselves, in log order.
+pub fn in_log_order(failures: &[FoldFailure]) -> Vec<&FoldFailure> {
+    let mut failures: Vec<_> = failures.iter().filter(|failure| !failure.follows).collect();
     failures.sort_by(|a, b| (a.batch.batch.ordinal, a.event, &a.reason).cmp(&(b.batch.batch.ordinal, b.event, &b.reason)));
     failures
 }
@@ -126,6 +137,9 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
         if sequenced {
             lane.sequencers[source].sequence(routed, events, mine, &batch.verdicts, &mut releases);
         }
+        if project.sources[source].quarantines() {
+            set_aside(&mut lane.stopped[source], batch, mine, &mut releases, &mut seen.aside);
+        }
         let mut pass = |routed: &Routed, event: usize| match routed.batch.events.route[event] {
             Route::Bad => {}
             _ if routed.taken[event] => seen.folded += 1,
@@ -139,7 +153,7 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
                 _ if events.route[first] == Route::Bad => {}
                 Verdict::Duplicate => seen.duplicates += parts as u64,
                 Verdict::Conflict => seen.conflicts.push((i, event)),
-                Verdict::Held => {}
+                Verdict::Held | Verdict::Quarantined => {}
             }
         }
         for release in &releases {
