@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 
@@ -20,6 +20,11 @@ on_bad_record = "quarantine"
 [event.Added]
 amount = "BIGINT NOT NULL"
 part   = "VARCHAR DEFAULT 'a'"
+
+[[upcast]]
+type = "Added"
+when = "data.old IS NOT NULL"
+set  = { amount = "data.old::BIGINT" }
 
 [aggregate.counter]
 source = "log"
@@ -42,12 +47,15 @@ key    = { part = "nullif(data.part, 'none')" }
 [aggregate.total.state]
 trail = "BIGINT DEFAULT 0"
 last  = "VARCHAR"
-[aggregate.total.on.Added]
+[[aggregate.total.on.Added]]
 set.trail = "(trail * 31 + data.amount) % 1000003"
 set.last  = "event.stream || '@' || event.version"
-[[aggregate.total.after]]
+[[aggregate.total.on.Added]]
 when = "data.part = 'odd' AND data.amount % 2 = 0"
 fail = "'an even amount of part odd'"
+[aggregate.total.on.Wiped]
+all = true
+set.trail = "trail + 7"
 
 [read_model.counters]
 sql = "SELECT counter, trail, small, _events, _version FROM counter"
@@ -269,4 +277,296 @@ fn a_project_or_log_that_is_mended_gives_what_would_have_been_without_the_fault(
     let output = project.foldline(&["quarantine", "retry"]).exits(0);
     assert_eq!(output.stderr, "nothing is in quarantine\n");
     project.foldline(&["verify"]).exits(0);
+}
+
+/// A small generator of numbers (splitmix64): the same cases everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+}
+
+/// What a line of a random log is.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum What {
+    Sound {
+        amount: i64,
+        part: &'static str,
+    },
+    /// Concerns every row of `total`.
+    Wiped,
+    NotJson,
+    NotUtf8,
+    Contract,
+    Upcast,
+    NoType,
+    NoVersion,
+    Conflict,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+struct Line {
+    stream: usize,
+    version: i64,
+    what: What,
+    /// The line comes for the second time.
+    again: bool,
+}
+
+impl Line {
+    fn bytes(&self, position: usize) -> Vec<u8> {
+        let Line { stream, version, what, .. } = self;
+        let (event_type, data) = match what {
+            What::Sound { amount, part } => ("Added", format!(r#"{{"amount":{amount},"part":"{part}"}}"#)),
+            What::Wiped => ("Wiped", "{}".into()),
+            What::NotJson => ("Added", "{,}".into()),
+            What::NotUtf8 => ("Added", "{\"part\":\"?\"}".into()),
+            What::Contract | What::NoType | What::NoVersion => ("Added", r#"{"amount":true}"#.into()),
+            What::Upcast => ("Added", r#"{"amount":1,"old":"many"}"#.into()),
+            What::Conflict => ("Added", r#"{"amount":77}"#.into()),
+        };
+        let event_type = if *what == What::NoType { String::new() } else { format!(r#""type":"{event_type}","#) };
+        let version = if *what == What::NoVersion { "\"x\"".to_string() } else { version.to_string() };
+        let text = format!(r#"{{"stream_id":"counter-{stream}",{event_type}"version":{version},"position":{position},"data":{data}}}"#);
+        let mut bytes = text.into_bytes();
+        if *what == What::NotUtf8 {
+            bytes.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xff);
+        }
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// Streams in order, with faults of all kinds, redeliveries and lost versions.
+fn random_lines(random: &mut Random) -> Vec<Line> {
+    let streams = 2 + random.below(5);
+    let mut next = vec![1; streams];
+    let mut holed = vec![false; streams];
+    let mut lines: Vec<Line> = Vec::new();
+    for _ in 0..20 + random.below(60) {
+        let stream = random.below(streams);
+        let version = next[stream];
+        let fault = random.below(60);
+        let what = match fault {
+            0 => What::NotJson,
+            1 => What::NotUtf8,
+            2 => What::Contract,
+            3 => What::Upcast,
+            4 => What::NoType,
+            5 => What::NoVersion,
+            6 => What::Sound { amount: 1000, part: "a" },
+            7 => What::Sound { amount: 4, part: "odd" },
+            8 => What::Sound { amount: 4, part: "none" },
+            9 | 10 if version > 1 && !holed[stream] => What::Conflict,
+            11..=13 => What::Wiped,
+            _ => What::Sound { amount: 1 + 2 * random.below(40) as i64, part: ["a", "b", "c", "odd"][random.below(4)] },
+        };
+        if fault >= 56 && !lines.is_empty() {
+            let mut again = lines[random.below(lines.len())].clone();
+            if !matches!(again.what, What::NotJson | What::NotUtf8 | What::NoVersion | What::Conflict) {
+                again.again = true;
+                lines.push(again);
+            }
+            continue;
+        }
+        let version = if what == What::Conflict { version - 1 } else { version };
+        lines.push(Line { stream, version, what, again: false });
+        // the version of a record that nobody can read is lost, or comes again
+        let lost = matches!(what, What::NotJson | What::NotUtf8 | What::NoVersion) && random.below(2) == 0;
+        holed[stream] |= lost;
+        next[stream] += (what != What::Conflict && !lost) as i64;
+    }
+    lines
+}
+
+/// What a log comes to, said independently: the entries of the quarantine as [`brief`] shows them, without the file,
+/// and what the event table has.
+#[derive(Default)]
+struct Model {
+    /// By stream: the last version, what it was, and whether the stream stands still.
+    last: BTreeMap<usize, (i64, usize)>,
+    stopped: BTreeSet<usize>,
+    counters: BTreeSet<usize>,
+    totals: BTreeSet<&'static str>,
+    held: BTreeSet<(usize, i64)>,
+    entries: Vec<String>,
+    events: Vec<(usize, i64)>,
+}
+
+impl Model {
+    /// `number`: from 1, of the line; `first`: of the line that it repeats.
+    fn line(&mut self, number: usize, first: usize, line: &Line) {
+        let Line { stream, version, what, .. } = line;
+        let name = format!("counter-{stream}");
+        match what {
+            What::NotJson | What::NotUtf8 => return self.entries.push(format!("{number} - not JSON")),
+            // it cannot be told where in its stream it stands
+            What::NoVersion => {
+                self.stopped.insert(*stream);
+                return self.entries.push(format!("{number} {name} envelope"));
+            }
+            _ => {}
+        }
+        let bad = match what {
+            What::Contract => Some("contract"),
+            What::Upcast => Some("upcast"),
+            What::NoType => Some("envelope"),
+            What::Sound { part: "none", .. } => Some("key"),
+            _ => None,
+        };
+        let (last, at) = self.last.get(stream).copied().unwrap_or_default();
+        if *version > last + 1 {
+            self.held.insert((*stream, *version));
+            return;
+        }
+        if *version <= last {
+            if *version == last && at != first && bad.is_none() {
+                self.stopped.insert(*stream);
+                self.entries.push(format!("{number} {name} conflict"));
+            }
+            return;
+        }
+        self.last.insert(*stream, (*version, first));
+        if let Some(kind) = bad {
+            self.stopped.insert(*stream);
+            self.entries.push(format!("{number} {name} {kind}"));
+        } else if self.stopped.contains(stream) {
+            self.entries.push(format!("{number} {name} follows"));
+        } else {
+            self.fold(number, *stream, *what);
+            if *what != What::Wiped {
+                self.events.push((*stream, *version));
+            }
+        }
+    }
+
+    fn fold(&mut self, number: usize, stream: usize, what: What) {
+        let mut row = |aggregate: &str, key: &str, stopped: bool, fails: bool| {
+            if stopped || fails {
+                let kind = if stopped { "follows" } else { "fold" };
+                self.entries.push(format!("{number} counter-{stream} {kind} {aggregate} {key}"));
+            }
+        };
+        match what {
+            What::Sound { amount, part } => {
+                let (small, even) = (amount > 127, part == "odd" && amount % 2 == 0);
+                row("counter", &stream.to_string(), self.counters.contains(&stream), small);
+                row("total", part, self.totals.contains(part), even);
+                if small {
+                    self.counters.insert(stream);
+                }
+                if even {
+                    self.totals.insert(part);
+                }
+            }
+            _ => self.totals.iter().for_each(|part| row("total", part, true, false)),
+        }
+    }
+}
+
+fn model(lines: &[Line]) -> Model {
+    let mut model = Model::default();
+    for (number, line) in lines.iter().enumerate() {
+        let same = |other: &&Line| (other.stream, other.version, other.what) == (line.stream, line.version, line.what);
+        let first = if line.again { lines.iter().position(|other| same(&other)).unwrap() } else { number };
+        model.line(number + 1, first + 1, line);
+    }
+    model
+}
+
+/// The rows of the quarantine's files that the newest generation names, without the places, which depend on the files.
+fn quarantine_rows(project: &Project) -> Option<String> {
+    let manifests = common::files_below(&project.path(".foldline/manifests"));
+    let newest = manifests.iter().max_by_key(|path| path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap())?;
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(newest).unwrap()).unwrap();
+    let files = manifest["sources"][0]["quarantine"]["files"].as_array().unwrap().clone();
+    let paths: Vec<String> =
+        files.iter().map(|file| common::literal(&project.path(&format!(".foldline/{}", file["path"].as_str().unwrap())))).collect();
+    let columns = "stream, version, type, kind, reason, aggregate, key, follows, record";
+    (!paths.is_empty()).then(|| format!("SELECT {columns} FROM read_parquet([{}])", paths.join(", ")))
+}
+
+#[track_caller]
+fn assert_same_quarantine(found: &Project, expected: &Project, what: &str) {
+    match (quarantine_rows(found), quarantine_rows(expected)) {
+        (None, None) => {}
+        (Some(found), Some(expected)) => common::assert_same_rows(&common::duckdb(), &found, &expected),
+        _ => panic!("{what}: only one has something in quarantine"),
+    }
+}
+
+fn one_case(seed: u64) {
+    let mut random = Random(seed);
+    let lines = random_lines(&mut random);
+    let dedupe = ["version", "version", "version", "none", "position"][random.below(5)];
+    let waits = dedupe == "version" && random.below(2) == 0;
+    let mut text = PROJECT.replace("on_bad_record", &format!("dedupe = \"{dedupe}\"\non_bad_record"));
+    if waits {
+        text = text.replace("on_bad_record", "on_gap = \"wait\"\non_bad_record");
+    }
+    let what = format!("seed {seed}, dedupe {dedupe}, waits {waits}");
+    let mut log: Vec<Vec<u8>> = Vec::new();
+    for (position, line) in lines.iter().enumerate() {
+        let same = |other: &Line| (other.stream, other.version, other.what) == (line.stream, line.version, line.what);
+        let first = if line.again { lines.iter().position(same).unwrap() } else { position };
+        log.push(line.bytes(first));
+    }
+    let whole = Project::new(&text);
+    whole.write("events/1.ndjson", log.concat());
+    let left = adds_up(&whole.foldline(&["run", "--json", "--threads", "1"]), &what);
+    if dedupe == "version" {
+        let model = model(&lines);
+        let expected: Vec<String> = model.entries.iter().map(|entry| format!("events/1.ndjson:{entry}")).collect();
+        assert_eq!(brief(&whole), expected, "{what}");
+        let values: Vec<String> = model.events.iter().map(|(stream, version)| format!("('counter-{stream}', {version}::BIGINT)")).collect();
+        if !values.is_empty() {
+            let found = format!("SELECT _stream, _version FROM {}", common::literal(&whole.path("out/added.parquet")));
+            let expected = format!("SELECT * FROM (VALUES {}) t(_stream, _version)", values.join(", "));
+            common::assert_same_rows(&common::duckdb(), &found, &expected);
+        }
+    }
+
+    let pieces = Project::new(&text);
+    let mut cuts: Vec<usize> = (0..1 + random.below(4)).map(|_| random.below(log.len())).collect();
+    cuts.extend([0, log.len()]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let mut found = 0;
+    for (piece, range) in cuts.windows(2).enumerate() {
+        let file = if random.below(2) == 0 { "events/1.ndjson".to_string() } else { format!("events/{}.ndjson", piece + 2) };
+        pieces.append(&file, log[range[0]..range[1]].concat());
+        if random.below(4) == 0 {
+            // a changed definition replays what was consumed, with its quarantine
+            let text = fs::read_to_string(pieces.path("foldline.toml")).unwrap();
+            pieces.write("foldline.toml", text.replace("set.last  = \"", "set.last  = \"'' || "));
+        }
+        let verb: &[&str] = if random.below(6) == 0 && found > 0 { &["quarantine", "retry"] } else { &["run"] };
+        let threads = ["1", "2", "3"][random.below(3)];
+        found = adds_up(&pieces.foldline(&[verb, &["--json", "--threads", threads]].concat()), &what);
+    }
+    assert_eq!(found, left, "{what}");
+    assert_same(&pieces, &whole, &what);
+    assert_same_quarantine(&pieces, &whole, &what);
+    match random.below(3) {
+        0 => drop(pieces.foldline(&["verify"]).exits(0)),
+        1 => {
+            assert_eq!(adds_up(&pieces.foldline(&["rebuild", "--json"]), &what), left, "{what}");
+            assert_same(&pieces, &whole, &what);
+            assert_same_quarantine(&pieces, &whole, &what);
+        }
+        _ => {}
+    }
+}
+
+/// More with `FOLDLINE_QUARANTINE_CASES`, see `scripts/soak`.
+#[test]
+fn random_logs_with_faults_in_random_pieces_come_to_the_model_and_to_one_run() {
+    let cases = std::env::var("FOLDLINE_QUARANTINE_CASES").map_or(20, |cases| cases.parse().unwrap());
+    (0..cases).for_each(one_case);
 }

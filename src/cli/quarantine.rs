@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::run::{Mode, run};
 use super::{Context, Done, RunArgs};
 use crate::error::{Error, Kind};
-use crate::report::{quarantine_list, quarantine_records};
+use crate::report::{counted, quarantine_list, quarantine_records};
 use crate::run::quarantined::{Quarantined, read, records};
 use crate::state::manifest::Manifest;
 use crate::state::store;
@@ -46,6 +46,11 @@ pub fn quarantine(context: &Context, args: QuarantineArgs) -> Done {
         Verb::Show { what } => show(context, &what),
         Verb::Retry(args) => retry(context, args),
     }
+}
+
+/// What `status`, `plan` and `check` say while something is set aside.
+pub fn in_quarantine(entries: u64) -> String {
+    format!("quarantine: {} set aside (`foldline quarantine list` shows them)", counted(entries, "record"))
 }
 
 /// What is in quarantine, in log order. Needs no project file that compiles, and no lock.

@@ -4,7 +4,7 @@ use crate::state::manifest::Pin;
 use std::fmt::Write;
 
 use super::numbers::{counted, human_bytes, human_count, human_seconds};
-use super::{BadReport, FoldMode, Outcome, ReadModelStatus, Report};
+use super::{BadReport, FoldMode, Outcome, ReadModelStatus, Report, SourceReport};
 
 /// The whole summary as text with a line break at its end.
 ///
@@ -129,6 +129,12 @@ fn events(out: &mut String, report: &Report, paint: Paint) {
         parts.push(if count > 0 && name != "duplicates" { paint.yellow(&text) } else { text });
     }
     let _ = writeln!(out, "{}  {}", paint.bold("events"), parts.join(", "));
+    let sum = |count: fn(&SourceReport) -> u64| report.sources.iter().map(count).sum::<u64>();
+    let (now, before) = (sum(|s| s.in_quarantine), sum(|s| s.in_quarantine_before));
+    if now + before > 0 {
+        let text = format!("{}, {} before", counted(now, "record"), human_count(before));
+        let _ = writeln!(out, "{}  {}", paint.bold("quarantine"), if now > 0 { paint.yellow(&text) } else { text });
+    }
 }
 
 fn aggregates(report: &Report) -> Table {

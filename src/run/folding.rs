@@ -130,6 +130,7 @@ impl<'r> Folding<'r> {
         let shown = &mut self.bad.bad.first;
         shown.extend(tally.bad.first.into_iter().take(BAD_SHOWN_MAX - shown.len()));
         self.bad.bad.total += tally.bad.total;
+        self.bad.gaps += tally.gaps;
         for (kind, count) in tally.bad.by_kind {
             *self.bad.bad.by_kind.entry(kind).or_default() += count;
         }
