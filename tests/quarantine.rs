@@ -567,6 +567,6 @@ fn one_case(seed: u64) {
 /// More with `FOLDLINE_QUARANTINE_CASES`, see `scripts/soak`.
 #[test]
 fn random_logs_with_faults_in_random_pieces_come_to_the_model_and_to_one_run() {
-    let cases = std::env::var("FOLDLINE_QUARANTINE_CASES").map_or(20, |cases| cases.parse().unwrap());
+    let cases = std::env::var("FOLDLINE_QUARANTINE_CASES").map_or(10, |cases| cases.parse().unwrap());
     (0..cases).for_each(one_case);
 }
