@@ -54,37 +54,52 @@ pub fn set_aside(
         return;
     }
     let mut waiting = std::mem::take(releases).into_iter().peekable();
-    let mut follower_of_stopped = false;
-    let mut release = |stopped: &mut StoppedStreams, release: Release<Arc<Routed>>, out: &mut SetAside| {
-        let event = release.event as usize;
-        let events = &release.batch.batch.events;
-        if !events.is_follower(event) {
-            follower_of_stopped = stops(stopped, &release.batch, event, out);
-        }
-        if !follower_of_stopped {
-            releases.push(release);
-        }
-    };
+    let mut passing = Passing { stopped, releases, first_is_aside: false };
     for &event in mine {
         while let Some(next) = waiting.next_if(|r| r.after < event) {
-            release(stopped, next, out);
+            passing.release(next, out);
         }
         let first = event as usize;
         match batch.verdicts.get(first) {
             Verdict::Pass => {
-                if stops(stopped, routed, first, out) {
+                if stops(passing.stopped, routed, first, out) {
                     batch.verdicts.set(first, routed.batch.events.parts(first), Verdict::Quarantined);
                 }
             }
             Verdict::Conflict => {
-                stop(stopped, routed, first);
+                stop(passing.stopped, routed, first);
                 out.records.push(Aside { batch: routed.clone(), event, why: Why::Conflict });
             }
-            Verdict::Duplicate | Verdict::Held | Verdict::Quarantined => {}
+            Verdict::Duplicate | Verdict::Held | Verdict::Late | Verdict::Quarantined => {}
         }
     }
-    for next in waiting {
-        release(stopped, next, out);
+    waiting.for_each(|next| passing.release(next, out));
+}
+
+/// As [`set_aside`], of events that are released behind no batch.
+pub fn set_aside_released(stopped: &mut StoppedStreams, releases: &mut Vec<Release<Arc<Routed>>>, out: &mut SetAside) {
+    let waiting = std::mem::take(releases);
+    let mut passing = Passing { stopped, releases, first_is_aside: false };
+    waiting.into_iter().for_each(|next| passing.release(next, out));
+}
+
+struct Passing<'a> {
+    stopped: &'a mut StoppedStreams,
+    /// What is let through.
+    releases: &'a mut Vec<Release<Arc<Routed>>>,
+    /// The first part of the record at hand was set aside.
+    first_is_aside: bool,
+}
+
+impl Passing<'_> {
+    fn release(&mut self, release: Release<Arc<Routed>>, out: &mut SetAside) {
+        let event = release.event as usize;
+        if !release.batch.batch.events.is_follower(event) {
+            self.first_is_aside = stops(self.stopped, &release.batch, event, out);
+        }
+        if !self.first_is_aside {
+            self.releases.push(release);
+        }
     }
 }
 

@@ -118,11 +118,13 @@ impl<'r> Folding<'r> {
             pending_before,
             in_quarantine: tally.quarantine.as_ref().map_or(0, Quarantine::entries),
             in_quarantine_before: before.map_or(0, |before| before.entries),
+            holes_passed: tally.passing.holes,
         });
         report.events.quarantined += tally.quarantined;
         report.events.folded += tally.folded;
         report.events.filtered += tally.filtered;
         report.events.duplicates += tally.duplicates;
+        report.events.late += tally.passing.late;
         report.stages.scan += tally.scan_time.as_secs_f64();
         report.stages.fold += tally.fold_time.as_secs_f64();
         next.max_event_time = next.max_event_time.max(tally.max_time);
@@ -202,6 +204,11 @@ impl<'r> Folding<'r> {
         report: &mut Report,
     ) -> Result<()> {
         let definition = &self.run.project.sources[source];
+        if definition.on_gap == OnGap::Skip {
+            self.warnings.extend(tally.passing.warnings(&definition.name));
+            self.waiting.push(Vec::new());
+            return Ok(());
+        }
         // what is in quarantine may be what is missing: then everything else goes on
         let waits = definition.on_gap == OnGap::Wait || tally.quarantine.as_ref().is_some_and(Quarantine::may_leave_holes);
         if !waits {

@@ -12,6 +12,7 @@ pub mod given;
 pub mod intake;
 mod lanes;
 mod models;
+mod passing;
 pub mod quarantine;
 pub mod quarantined;
 mod refusal;
@@ -154,7 +155,8 @@ impl Run<'_> {
         report.warnings.extend(warnings);
         refuse_bad(&bad)?;
         self.stop.check()?;
-        let set_aside = next.sources.iter().any(|source| !source.pending.is_empty() || source.quarantine.entries > 0);
+        let a_bad_one_waits = next.sources.iter().any(|source| !source.pending.is_empty());
+        let set_aside = report.sets_aside() || a_bad_one_waits;
         report.exit_code = if set_aside { SET_ASIDE } else { 0 };
 
         let publishing = Instant::now();

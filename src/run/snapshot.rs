@@ -3,6 +3,7 @@
 use super::append::Appender;
 use super::decide::Decision;
 use super::lanes::{self, Lane};
+use super::passing;
 use super::quarantine;
 use crate::error::Result;
 use crate::fold::rows_schema;
@@ -23,6 +24,7 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
         if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
             lanes::load_streams(lanes, source, store, entry)?;
             quarantine::load(lanes, project, source, store, entry)?;
+            passing::load(lanes, source, store, entry)?;
         }
     }
     for (index, aggregate) in project.aggregates.iter().enumerate() {
@@ -109,9 +111,12 @@ pub fn save(
     }
     for (source, entry) in next.sources.iter_mut().enumerate() {
         let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
-        entry.streams = match last.and_then(|m| m.source(&entry.name)) {
-            Some(last) if !read => last.streams.clone(),
-            _ => lanes::save_streams(lanes, project, source, store, next.generation)?,
+        (entry.streams, entry.passed) = match last.and_then(|m| m.source(&entry.name)) {
+            Some(last) if !read => (last.streams.clone(), last.passed.clone()),
+            _ => (
+                lanes::save_streams(lanes, project, source, store, next.generation)?,
+                passing::save(lanes, source, &entry.name, store, next.generation)?,
+            ),
         };
     }
     Ok(())

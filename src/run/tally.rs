@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::intake::Part;
+use super::passing::Passing;
 use super::quarantine::Quarantine;
 use crate::report::{BadRecord, BadReport};
 use crate::source::{BadKind, Batch, Origin, Route};
+use crate::state::manifest::Segment;
 
 /// Counts of one source's scans.
 #[derive(Default)]
@@ -25,13 +27,14 @@ pub struct Tally {
     pub quarantined: u64,
     /// What is set aside; `None` where the source does not.
     pub quarantine: Option<Quarantine>,
+    pub passing: Passing,
     pub bad: BadReport,
     /// Of `bad`, those that `on_bad_record = "skip"` may pass over.
     pub skippable: u64,
     /// Of `bad`, the holes in streams.
     pub gaps: u64,
-    /// (file, from, to) of each part as it was consumed.
-    pub consumed: Vec<(usize, u64, u64)>,
+    /// Each part as it was consumed.
+    pub consumed: Vec<Segment>,
     /// (file, line, bytes) of last lines that wait for their end.
     pub unterminated: Vec<(String, u64, u64)>,
     pub max_time: Option<i64>,
