@@ -6,6 +6,7 @@ use super::cells::{RowCells, holds};
 use super::event::EventView;
 use super::route::{NO_ELEMENT, Part, Routed, Step, Touch};
 use super::table::{Place, Table};
+use super::undo::{self, Before};
 use super::update::{self, Found};
 use super::watch::Watch;
 use crate::project::{Aggregate, AggregatePlan, Rule, Var};
@@ -110,47 +111,40 @@ pub struct Application<'a> {
 }
 
 impl Application<'_> {
-    /// Applies a touch to its row, or to every row, and says to how many. The error is the event's: what failed, with
-    /// the rule's name.
-    pub fn apply(&mut self, routed: &Arc<Routed>, touch: &Touch) -> Result<u64, String> {
+    /// The rows that a touch of all rows concerns.
+    pub fn rows_of_all(&self, touch: &Touch) -> Vec<usize> {
+        let own: Vec<&Touch> = self.part.of_event(touch.event).iter().filter(|touch| !touch.all).collect();
+        // found by its key too: that touch has these steps as well
+        let found = |row: &usize| own.iter().any(|touch| self.part.key(touch) == self.table.key(*row));
+        self.table.rows().filter(|row| !found(row)).collect()
+    }
+
+    /// Applies a touch to the row of a key. The error is the event's: what failed, with the rule's name. Where the
+    /// aggregate quarantines, the row is then as it was before.
+    #[inline]
+    pub fn apply(&mut self, routed: &Arc<Routed>, touch: &Touch, hash: u64, key: &[u8]) -> Result<(), String> {
+        match self.watch {
+            None => self.apply_unwatched(touch, hash, key),
+            Some(_) => self.apply_watched(routed, touch, hash, key),
+        }
+    }
+
+    pub(super) fn apply_unwatched(&mut self, touch: &Touch, hash: u64, key: &[u8]) -> Result<(), String> {
         let part = self.part;
         let steps = part.steps(touch);
-        if touch.all {
-            let rows: Vec<usize> = self.table.rows().collect();
-            let mut applied = 0;
-            for row in rows {
-                let key = self.table.key(row).to_vec();
-                // found by its key too: that touch has these steps as well
-                if part.of_event(touch.event).iter().any(|touch| !touch.all && part.key(touch) == key) {
-                    continue;
-                }
-                let hash = xxhash_rust::xxh3::xxh3_64(&key);
-                self.row(routed, Some(row), hash, &key, steps, &touch.place)?;
-                applied += 1;
-            }
-            return Ok(applied);
+        let row = self.table.find(hash, key);
+        if !self.aggregate.quarantines || !undo::may_be_half_done(self.plan, steps) {
+            return self.row(row, hash, key, steps, &touch.place);
         }
-        let key = part.key(touch);
-        self.row(routed, self.table.find(touch.hash, key), touch.hash, key, steps, &touch.place).map(|()| 1)
+        let before = Before::of(self.plan, steps, row, self.table, self.rows_out);
+        let result = self.row(row, hash, key, steps, &touch.place);
+        if result.is_err() {
+            before.restore(hash, key, self.table, self.rows_out);
+        }
+        result
     }
 
-    #[inline]
-    fn row(
-        &mut self,
-        routed: &Arc<Routed>,
-        row: Option<usize>,
-        hash: u64,
-        key: &[u8],
-        steps: &[Step],
-        place: &Place,
-    ) -> Result<(), String> {
-        match self.watch {
-            None => self.fold_row(row, hash, key, steps, place),
-            Some(_) => self.watched_row(routed, row, hash, key, steps, place),
-        }
-    }
-
-    pub(super) fn fold_row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step], place: &Place) -> Result<(), String> {
+    fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step], place: &Place) -> Result<(), String> {
         if !self.plan.old_columns.is_empty() {
             self.scratch.old.resize(self.table.state.len(), Value::Null);
             for &column in &self.plan.old_columns {

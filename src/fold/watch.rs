@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::apply::{Application, RowsOut};
 use super::cells::{RowCells, holds};
 use super::event::EventEnv;
+use super::partition::Stop;
 use super::route::{Routed, Step, Touch};
-use super::table::{Meta, Place, Table};
+use super::table::{Meta, Table};
 use crate::project::Rule;
 use crate::sql::Value;
 
@@ -107,29 +108,22 @@ impl Watch {
 }
 
 impl Application<'_> {
-    /// As [`Application::fold_row`], recording what happens where the row is watched.
-    pub(super) fn watched_row(
-        &mut self,
-        routed: &Arc<Routed>,
-        row: Option<usize>,
-        hash: u64,
-        key: &[u8],
-        steps: &[Step],
-        place: &Place,
-    ) -> Result<(), String> {
+    /// As [`Application::apply_unwatched`], recording what happens where the row is watched.
+    pub(super) fn apply_watched(&mut self, routed: &Arc<Routed>, touch: &Touch, hash: u64, key: &[u8]) -> Result<(), String> {
         match &mut self.watch {
             Some(watch) if watch.watches(hash, key) => watch.rules.clear(),
-            _ => return self.fold_row(row, hash, key, steps, place),
+            _ => return self.apply_unwatched(touch, hash, key),
         }
+        let row = self.table.find(hash, key);
         let values = |table: &Table, row: usize| table.state.iter().map(|column| column.get(row)).collect::<Vec<_>>();
         // a row without an event is one that this event has brought here from another key
         let before = row.filter(|row| self.table.meta[*row].events > 0).map(|row| values(self.table, row));
         let emitted_before: Vec<usize> = self.rows_out.iter().map(RowsOut::len).collect();
-        let result = self.fold_row(row, hash, key, steps, place);
+        let result = self.apply_unwatched(touch, hash, key);
         let row = self.table.find(hash, key).map(|row| RowSeen { state: values(self.table, row), meta: self.table.meta[row] });
         let changes = row.as_ref().map_or(Vec::new(), |row| changes(before.as_deref(), &row.state));
         let emitted = self.emitted_since(&emitted_before);
-        let mut unrouted = self.unrouted(steps);
+        let mut unrouted = self.unrouted(self.part.steps(touch));
         let Some(watch) = &mut self.watch else { return result };
         let mut rules = std::mem::take(&mut watch.rules);
         rules.append(&mut unrouted);
@@ -138,6 +132,23 @@ impl Application<'_> {
         watch.seen.push(Seen { batch: routed.clone(), event: self.view.event as u32, rules, was, is, changes, emitted, failed });
         watch.row = row.filter(|_| watch.only.is_some());
         result
+    }
+
+    /// Records an event on a watched row that stands still.
+    pub(super) fn stood_still(&mut self, routed: &Arc<Routed>, touch: &Touch, stop: &Stop) {
+        let key = self.part.key(touch);
+        let is = self.table.find(touch.hash, key).is_some();
+        let Some(watch) = self.watch.as_mut().filter(|watch| watch.watches(touch.hash, key)) else { return };
+        watch.seen.push(Seen {
+            batch: routed.clone(),
+            event: touch.event,
+            rules: Vec::new(),
+            was: is,
+            is,
+            changes: Vec::new(),
+            emitted: Vec::new(),
+            failed: Some(stop.to_string()),
+        });
     }
 
     /// Records what became of a rule; nothing was changed by it where it did not apply.

@@ -51,6 +51,8 @@ pub enum EventOutcome {
     Duplicate,
     /// It came after the place of its version had been passed: not folded.
     Late,
+    /// Set aside: it follows an event of its stream that is in quarantine.
+    Quarantined,
     /// It waits behind a hole in its stream.
     Pending,
     Failed,
@@ -209,6 +211,7 @@ pub fn history_event(event: &HistoryEvent, color: bool) -> String {
     match event.outcome {
         EventOutcome::Duplicate => out.push_str("  a duplicate: dropped\n"),
         EventOutcome::Late => out.push_str("  late: its stream had passed it; not folded\n"),
+        EventOutcome::Quarantined => out.push_str("  in quarantine: its stream stands still\n"),
         EventOutcome::Pending => out.push_str("  waits behind a hole in its stream\n"),
         EventOutcome::Applied | EventOutcome::NotApplied | EventOutcome::Failed => {}
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::lanes;
 use super::passing::pass_holes;
-use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
+use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use crate::error::{Error, Result};
 use crate::fold::watch::{Outcome, Watch};
 use crate::fold::{self, route, route_watched};
@@ -65,7 +65,7 @@ fn run_given(project: &Project, test: &Test, watched: bool) -> Result<(Failures,
             failures.push(of_event(batch, *event, &conflict_reason(batch, *event)));
         }
         notes.extend(nulls(project, test, &mut lanes));
-        for failure in take_failures(&mut lanes) {
+        for failure in in_log_order(&take_failures(&mut lanes)) {
             failures.push(of_event(&failure.batch.batch, failure.event, &failure.reason));
         }
         batches.extend(round.batches);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::as_of::AsOf;
+use super::aside::Aside;
 use super::decide::Decision;
 use super::intake::{Intake, Part, intake};
 use super::lanes::{Lane, lane_of};
@@ -110,7 +111,6 @@ pub fn history(
             as_of.check_sources(&fresh.manifest)?;
         }
         refuse_bad(&bad)?;
-        notes.append(&mut report.warnings);
         teller.end(last.generation, question.as_of, notes)
     });
     (report.bad, told)
@@ -207,7 +207,8 @@ impl<'a> Teller<'a> {
     }
 
     /// Tells what a round did to the row. `parts`: what the scan goes through.
-    pub(super) fn round(&self, parts: &[Part], round: &[Sequenced], lanes: &mut [Lane]) -> Result<()> {
+    /// `aside`: the records that were set aside before the fold.
+    pub(super) fn round(&self, parts: &[Part], round: &[Sequenced], aside: &[Aside], lanes: &mut [Lane]) -> Result<()> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = Vec::new();
         if let Some(watch) = lanes.get_mut(self.lane).and_then(|lane| lane.folds[self.aggregate].watch.as_mut()) {
@@ -237,12 +238,19 @@ impl<'a> Teller<'a> {
                 let outcome = match batch.verdicts.get(event as usize) {
                     Verdict::Duplicate => EventOutcome::Duplicate,
                     Verdict::Late => EventOutcome::Late,
-                    Verdict::Pass | Verdict::Held | Verdict::Conflict => continue,
+                    Verdict::Pass | Verdict::Held | Verdict::Conflict | Verdict::Quarantined => continue,
                 };
                 told.push(((number, event, false), self.unfolded(parts, &batch.routed, event, outcome)));
             }
             if known.events == 0 && told.is_empty() {
                 self.remember_others(&batch.routed, &mut known.others);
+            }
+        }
+        for aside in aside {
+            let record = aside.event..aside.event + aside.batch.batch.events.parts(aside.event as usize) as u32;
+            let number = round.iter().position(|batch| Arc::ptr_eq(&batch.routed, &aside.batch)).unwrap_or(round.len());
+            for event in self.touched(&aside.batch).into_iter().filter(|event| record.contains(event)) {
+                told.push(((number, event, true), self.unfolded(parts, &aside.batch, event, EventOutcome::Quarantined)));
             }
         }
         // stable: what happened at one place stays in the order in which it happened
@@ -292,7 +300,7 @@ impl<'a> Teller<'a> {
     /// An event's envelope and place, of which nothing happened to the row.
     fn unfolded(&self, parts: &[Part], routed: &Routed, event: u32, outcome: EventOutcome) -> HistoryEvent {
         let (events, at) = (&routed.batch.events, event as usize);
-        let Origin { file, line } = place(parts, &routed.batch, event);
+        let Origin { file, line, .. } = place(parts, &routed.batch, event);
         HistoryEvent {
             file,
             line,
@@ -416,6 +424,6 @@ fn by_released(round: &[Sequenced]) -> HashMap<(*const Routed, u32), (usize, u32
 /// The event that let others pass; `None` where no event did.
 fn released_by(parts: &[Part], routed: &Routed, event: u32) -> Option<ReleasedBy> {
     let version = *routed.batch.events.version.get(event as usize)?;
-    let Origin { file, line } = place(parts, &routed.batch, event);
+    let Origin { file, line, .. } = place(parts, &routed.batch, event);
     Some(ReleasedBy { version, file, line })
 }
