@@ -45,6 +45,7 @@ fn a_manifest_is_read_as_it_was_written() {
         pending: vec![file("streams/1-pending.parquet")],
         pending_events: 1,
         passed: Default::default(),
+        ids: vec![file("streams/1-ids.parquet")],
         last_position: Some(-1),
         last_event_time: Some(i64::MAX),
     });

@@ -66,6 +66,7 @@ pub fn source_entry(
         pending: Vec::new(),
         pending_events: 0,
         passed: manifest::Passed::default(),
+        ids: Vec::new(),
         last_position: tally.last_position,
         last_event_time,
     })

@@ -89,6 +89,9 @@ pub struct Source {
     pub pending_events: u64,
     #[serde(default)]
     pub passed: Passed,
+    /// The hashes of the ids that it has had (`dedupe = "id"`): a run adds a file, small ones are joined.
+    #[serde(default)]
+    pub ids: Vec<DataFile>,
     /// The last position that passed, where duplicates are told by it (`dedupe = "position"`).
     #[serde(default)]
     pub last_position: Option<i64>,
@@ -279,7 +282,7 @@ impl Manifest {
 
     /// Every file under `.foldline/` that this generation needs.
     pub fn data_files(&self) -> impl Iterator<Item = &DataFile> {
-        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file));
+        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file).chain(&s.ids));
         let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas));
         let rows = self.aggregates.iter().flat_map(|a| &a.rows).flat_map(|r| &r.files);
         let events = self.event_tables.iter().flat_map(|t| &t.files);
