@@ -1,6 +1,6 @@
 //! `foldline plan`: what a run would read, replay and write.
 
-use super::{Context, Done, rollback};
+use super::{Context, Done, quarantine, rollback};
 use crate::project::Dedupe;
 use crate::publish;
 use crate::report::{counted, human_bytes, human_count, human_seconds};
@@ -54,13 +54,17 @@ pub fn plan(context: &Context) -> Done {
             Ids::new(known, total_of_source > 0, decision.source_replay[source], new_ids)
         });
         text.push_str(&ids.as_ref().map_or(String::new(), Ids::text));
+        let in_quarantine = last.as_ref().and_then(|m| m.source(&definition.name)).map_or(0, |s| s.quarantine.entries);
+        if in_quarantine > 0 {
+            text.push_str(&format!("  {}\n", quarantine::in_quarantine(in_quarantine)));
+        }
         if context.verbose {
             for part in fresh {
                 text.push_str(&format!("  {} from byte {}\n", part.segment.file.name, part.segment.from));
             }
         }
         sources.push(serde_json::json!({
-            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events, "ids": ids.map(|ids| ids.json()),
+            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events, "in_quarantine": in_quarantine, "ids": ids.map(|ids| ids.json()),
         }));
     }
     let mut aggregates = Vec::new();

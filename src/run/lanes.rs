@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::append::data_file;
+use super::aside::StoppedStreams;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{self, PARTITIONS, Partition, Routed, key, partition_of};
 use crate::project::{Aggregate, Project};
@@ -23,6 +24,8 @@ pub struct Lane {
     pub sequencers: Vec<Sequencer<Arc<Routed>>>,
     /// By source: the ids whose hash is of this partition.
     pub ids: Vec<IdSet>,
+    /// By source: the streams that stand still.
+    pub stopped: Vec<StoppedStreams>,
     /// By aggregate.
     pub folds: Vec<Partition>,
 }
@@ -33,6 +36,7 @@ pub fn empty(project: &Project) -> Vec<Lane> {
         .map(|_| Lane {
             sequencers: project.sources.iter().map(|s| Sequencer::new(s.first_version)).collect(),
             ids: project.sources.iter().map(|_| IdSet::default()).collect(),
+            stopped: vec![StoppedStreams::default(); project.sources.len()],
             folds: project.aggregates.iter().map(Partition::new).collect(),
         })
         .collect()

@@ -5,6 +5,7 @@ use super::decide::Decision;
 use super::known_ids;
 use super::lanes::{self, Lane};
 use super::passing;
+use super::quarantine;
 use crate::error::Result;
 use crate::fold::rows_schema;
 use crate::model::event_columns;
@@ -23,6 +24,7 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
         let sequenced_anew = decision.replays(project, source);
         if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
             lanes::load_streams(lanes, source, store, entry)?;
+            quarantine::load(lanes, project, source, store, entry)?;
             passing::load(lanes, source, store, entry)?;
             known_ids::load(lanes, source, store, entry)?;
         }
