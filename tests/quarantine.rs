@@ -280,6 +280,199 @@ fn a_project_or_log_that_is_mended_gives_what_would_have_been_without_the_fault(
     project.foldline(&["verify"]).exits(0);
 }
 
+#[test]
+fn a_retry_folds_what_is_mended_and_leaves_the_rest() {
+    let project = Project::new(PROJECT);
+    project.write("events/1.ndjson", log().concat());
+    project.foldline(&["run"]).exits(3);
+    let text = PROJECT.replace("small = \"TINYINT", "small = \"INTEGER").replace("data.amount::TINYINT", "data.amount::INTEGER");
+    let mended = text.replace("amount = \"BIGINT NOT NULL\"", "amount = \"BIGINT DEFAULT 3\"");
+    project.write("foldline.toml", &mended);
+    let output = project.foldline(&["quarantine", "retry", "--source", "log", "--json"]);
+    assert_eq!(adds_up(&output, "half of it is mended"), 8);
+    assert_eq!(output.json()["command"], "quarantine retry");
+    let left = brief(&project);
+    let gone = ["events/1.ndjson:4 ", "events/1.ndjson:6 ", "events/1.ndjson:10 ", "events/1.ndjson:11 "];
+    let expected: Vec<String> =
+        expected("events/1.ndjson").into_iter().filter(|entry| !gone.iter().any(|place| entry.starts_with(place))).collect();
+    assert_eq!(left, expected);
+    let right = Project::new(&mended);
+    right.write("events/1.ndjson", log().concat());
+    right.foldline(&["run"]).exits(3);
+    assert_same(&project, &right, "after half of it was mended");
+    assert_same_quarantine(&project, &right, "after half of it was mended");
+    let said = project.foldline(&["quarantine", "retry", "--source", "shop"]).exits(2).stderr;
+    assert!(said.contains("there is no source `shop`"), "{said}");
+}
+
+#[test]
+fn the_event_that_fails_leaves_its_row_as_it_was() {
+    let text = PROJECT.replace("set.trail = \"trail + 7\"", "set.trail = \"trail + 9223372036854775800\"");
+    let project = Project::new(&text);
+    let wiped = |stream: &str, version: i64| added(stream, version).replace("Added", "Wiped");
+    let lines = [
+        event("counter-1", 1, r#"{"amount":3,"part":"a"}"#),
+        event("counter-2", 1, r#"{"amount":5,"part":"b"}"#),
+        event("counter-1", 2, r#"{"amount":500,"part":"a"}"#), // 3: its first rule has changed the row of counter
+        event("counter-3", 1, r#"{"amount":500,"part":"c"}"#), // 4: on a row that is new
+        event("counter-1", 3, r#"{"amount":6,"part":"c"}"#),   // 5: follows 3
+        wiped("counter-2", 2),                                 // 6: overflows on `a` and `c`, not on `b`
+        event("counter-2", 3, r#"{"amount":1,"part":"a"}"#),   // 7: follows 6 on `a`
+        wiped("counter-2", 4),                                 // 8: follows 6, and overflows on `b`
+    ];
+    project.write("events/1.ndjson", lines.concat());
+    adds_up(&project.foldline(&["run", "--json"]), "rows stand still");
+    let expected = [
+        "3 counter-1 fold counter 1",
+        "4 counter-3 fold counter 3",
+        "5 counter-1 follows counter 1",
+        "6 counter-2 fold total a",
+        "6 counter-2 fold total c",
+        "7 counter-2 follows total a",
+        "8 counter-2 follows total a",
+        "8 counter-2 fold total b",
+        "8 counter-2 follows total c",
+    ];
+    assert_eq!(brief(&project), expected.map(|entry| format!("events/1.ndjson:{entry}")));
+    let db = common::duckdb();
+    let rows =
+        |name: &str, columns: &str| format!("SELECT {columns} FROM {}", common::literal(&project.path(&format!("out/{name}.parquet"))));
+    common::assert_same_rows(
+        &db,
+        &rows("counters", "counter, trail, small, _events"),
+        "SELECT * FROM (VALUES ('1', 3::BIGINT, 3::TINYINT, 1::BIGINT), ('2', 158, 1, 2)) t(counter, trail, small, _events)",
+    );
+    // 3 * 31 + 500, 500 * 31 + 6, 5 + 9223372036854775800
+    common::assert_same_rows(
+        &db,
+        &rows("totals", "part, trail, _events"),
+        "SELECT * FROM (VALUES ('a', 593::BIGINT, 2::BIGINT), ('c', 15506, 2), ('b', 9223372036854775805, 2)) t(part, trail, _events)",
+    );
+}
+
+#[test]
+fn a_bad_event_behind_a_hole_stops_its_stream_when_its_turn_comes() {
+    let project = Project::new(&PROJECT.replace("on_bad_record", "on_gap = \"wait\"\non_bad_record"));
+    project.write("events/1.ndjson", added("counter-1", 1) + &event("counter-1", 3, "{}") + &added("counter-1", 4));
+    let output = project.foldline(&["run", "--json"]).exits(3);
+    assert_eq!(output.json()["events"]["pending"], 1);
+    assert_eq!(output.json()["sources"][0]["bad"], 1);
+    assert_eq!(listed(&project).len(), 0);
+    project.append("events/1.ndjson", added("counter-1", 2));
+    let output = project.foldline(&["run", "--json"]);
+    assert_eq!(adds_up(&output, "the hole is filled"), 2);
+    assert_eq!((&output.json()["events"]["folded"], &output.json()["events"]["quarantined"]), (&1.into(), &1.into()));
+    assert_eq!(brief(&project), ["events/1.ndjson:2 counter-1 contract", "events/1.ndjson:3 counter-1 follows"]);
+    let byte = added("counter-1", 1).len();
+    assert_eq!(listed(&project)[0]["byte"], byte, "kept while the record waited");
+    // one that waits alone is something that waits, too
+    let alone = Project::new(&fs::read_to_string(project.path("foldline.toml")).unwrap());
+    alone.write("events/1.ndjson", added("counter-1", 1) + &event("counter-2", 2, "{}"));
+    alone.foldline(&["run"]).exits(3);
+    alone.foldline(&["run"]).exits(3);
+}
+
+#[test]
+fn a_record_that_comes_again_is_a_duplicate_and_not_set_aside_twice() {
+    let project = Project::new(PROJECT);
+    let bad = event("counter-1", 2, "{}");
+    project.write("events/1.ndjson", added("counter-1", 1) + &bad + &added("counter-1", 3));
+    project.foldline(&["run"]).exits(3);
+    project.append("events/1.ndjson", added("counter-1", 3) + &bad + &added("counter-1", 1));
+    let output = project.foldline(&["run", "--json"]);
+    assert_eq!(adds_up(&output, "all three come again"), 2);
+    assert_eq!(output.json()["events"]["duplicates"], 2);
+    assert_eq!(output.json()["events"]["quarantined"], 0);
+}
+
+#[test]
+fn holes_wait_only_while_a_record_that_nobody_can_read_may_have_left_them() {
+    let project = Project::new(PROJECT);
+    project.write("events/1.ndjson", added("counter-1", 1) + "{\n" + &added("counter-1", 3) + &added("counter-2", 1));
+    let output = project.foldline(&["run", "--json"]);
+    assert_eq!(adds_up(&output, "one version is not to be read"), 1);
+    assert_eq!(output.json()["events"]["pending"], 1);
+    let sound = Project::new(PROJECT);
+    sound.write("events/1.ndjson", added("counter-1", 1) + &added("counter-1", 3) + &event("counter-2", 1, "{}"));
+    let said = sound.foldline(&["run"]).exits(65).stderr;
+    assert!(said.contains("stream `counter-1` jumps from version 1 to 3"), "{said}");
+}
+
+#[test]
+fn what_the_kept_generations_have_in_quarantine_is_not_collected() {
+    let project = Project::new(PROJECT);
+    let files = || common::files_below(&project.path(".foldline/quarantine")).len();
+    for n in 1..=8 {
+        project.append("events/1.ndjson", event(&format!("counter-{n}"), 1, "{}"));
+        project.foldline(&["run"]).exits(3);
+        project.age_generations();
+        assert_eq!((files(), listed(&project).len()), (n, n));
+    }
+    // a replay writes them anew, and the old ones go with the generations that name them
+    for _ in 0..4 {
+        project.foldline(&["rebuild"]).exits(3);
+        project.age_generations();
+    }
+    project.foldline(&["run"]).exits(3);
+    assert_eq!(files(), 3);
+    assert_eq!(listed(&project).len(), 8);
+}
+
+#[test]
+fn a_run_that_dies_before_its_commit_leaves_the_quarantine_as_it_was() {
+    let project = Project::new(PROJECT);
+    project.write("events/1.ndjson", added("counter-1", 1) + &event("counter-1", 2, "{}"));
+    project.foldline(&["run"]).exits(3);
+    project.append("events/1.ndjson", added("counter-1", 3) + &event("counter-2", 1, "{}"));
+    for point in ["commit.before_manifest", "publish.after_manifest"] {
+        let before = brief(&project);
+        let mut command = project.command(&["run"]);
+        command.env("FOLDLINE_FAILPOINT", point);
+        assert_ne!(common::output(&mut command).code, Some(3), "{point}");
+        if point == "commit.before_manifest" {
+            assert_eq!(brief(&project), before);
+        }
+    }
+    project.foldline(&["run"]).exits(3);
+    let expected = ["2 counter-1 contract", "3 counter-1 follows", "4 counter-2 contract"];
+    assert_eq!(brief(&project), expected.map(|entry| format!("events/1.ndjson:{entry}")));
+}
+
+#[test]
+fn what_is_said_of_the_quarantine() {
+    let project = Project::new(PROJECT);
+    project.foldline(&["quarantine", "list"]).exits(0);
+    let mut lines: Vec<Vec<u8>> = log().into_iter().map(String::into_bytes).collect();
+    lines.push(b"{\"stream_id\":\"counter-\xff\"}\n".to_vec());
+    lines.push(event("counter-8", 1, "{\"amount\":\"\\u001b[31mred\"}").into_bytes());
+    project.write("events/1.ndjson", lines.concat());
+    let mut said = String::new();
+    let commands: [(&[&str], i32); 9] = [
+        (&["run"], 3),
+        (&["run"], 3),
+        (&["quarantine", "list"], 0),
+        (&["quarantine", "show", "2"], 0),
+        (&["quarantine", "show", "counter-5"], 0),
+        (&["quarantine", "show", "events/1.ndjson:20"], 0),
+        (&["quarantine", "show", "nobody"], 2),
+        (&["status"], 0),
+        (&["check"], 0),
+    ];
+    for (args, code) in commands {
+        let output = project.foldline(args).exits(code);
+        assert!(!output.stdout.contains('\u{1b}') && !output.stderr.contains('\u{1b}'));
+        said.push_str(&format!("$ foldline {}\n{}{}", args.join(" "), output.stdout, output.stderr));
+    }
+    let sizes = regex::Regex::new(r"\d+(\.\d+)? k?B|generation 1 of \S+|\d{4}-\d\d-\d\dT[\d:]+Z").unwrap();
+    insta::assert_snapshot!(sizes.replace_all(&project.redact(&said), "[…]"));
+    let shown = project.foldline(&["quarantine", "show", "events/1.ndjson:20", "--json"]).exits(0).json();
+    assert_eq!(shown["quarantine"][0]["record_hex"].as_str().unwrap().matches("ff").count(), 1);
+    let plan = project.foldline(&["plan", "--json"]).exits(0).json();
+    assert_eq!(plan["sources"][0]["in_quarantine"], 14);
+    let status = project.foldline(&["status", "--json"]).exits(0).json();
+    assert_eq!(status["sources"][0]["in_quarantine"], 14);
+}
+
 /// A small generator of numbers (splitmix64): the same cases everywhere.
 struct Random(u64);
 
