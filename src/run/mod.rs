@@ -13,6 +13,7 @@ mod folding;
 pub mod given;
 pub mod history;
 pub mod intake;
+pub mod known_ids;
 mod lanes;
 mod look;
 mod models;
