@@ -233,7 +233,7 @@ fn it_tells_what_waited_what_came_twice_and_which_when_was_null() {
     assert_eq!(events[3]["waited"]["released_by"], json!({ "version": 2, "file": "events/1.ndjson", "line": 5 }));
     assert_eq!(events[3]["emitted"], json!([{ "rows": "alarms", "values": { "at": 12 } }]));
     assert_eq!(replayed(&events).unwrap(), BTreeMap::from([("total".into(), json!(0)), ("note".into(), json!(""))]));
-    assert_eq!(end["notes"].as_array().unwrap().len(), 2, "{end}");
+    assert_eq!(end["notes"].as_array().unwrap().len(), 1, "{end}");
     // colors change nothing but colors, and a pipe has none
     assert!(!found.stdout.contains('\u{1b}'), "{}", found.stdout);
     assert!(project.foldline(&["history", "item", "a", "--color", "always"]).exits(0).stdout.contains("\u{1b}["));
@@ -270,6 +270,58 @@ fn what_it_is_not_asked_well_is_answered_with_what_there_is() {
         + &said(&["item", "aa"], 66)
         + &said(&["item", "a", "--as-of", "2023-01-01"], 66);
     insta::assert_snapshot!(wrong);
+}
+
+#[test]
+fn what_stands_still_behind_a_quarantined_event_is_told_as_set_aside() {
+    let refusing = "[[aggregate.item.on.Noted]]\nwhen = \"data.note = 'no'\"\nfail = \"'not now'\"\n[[aggregate.item.on.Noted]]\n";
+    let quarantining = PROJECT.replace("on_gap = \"wait\"", "on_bad_record = \"quarantine\"");
+    let project = Project::new(&quarantining.replace("[aggregate.item.on.Noted]\n", refusing));
+    let log = [
+        event("a", 1, "Added", r#"{"amount":3}"#),
+        event("a", 2, "Noted", r#"{"note":"no"}"#),
+        event("a", 3, "Added", r#"{"amount":4}"#),
+        event("b", 1, "Added", r#"{"amount":1}"#),
+        event("b", 2, "Added", r#"{"amount":"much"}"#),
+        event("b", 3, "Added", r#"{"amount":5}"#),
+    ];
+    project.write("events/1.ndjson", log.concat());
+    project.foldline(&["run", "-q"]).exits(3);
+    let told = |item: &str| -> Vec<(i64, String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        let (events, end) = history(&project, &["item", item]);
+        assert_eq!(end["row"]["_events"], 1);
+        events.iter().map(|e| (e["version"].as_i64().unwrap(), text(&e["outcome"]), text(&e["reason"]))).collect()
+    };
+    let follows = |stream: &str| format!("follows version 2 of stream `item-{stream}`, which is in quarantine");
+    let failed = "[aggregate.item.on.Noted]: not now".to_string();
+    assert_eq!(told("a"), [(1, "applied".into(), String::new()), (2, "failed".into(), failed), (3, "quarantined".into(), follows("a"))]);
+    // the record that broke its contract has no key, and is nobody's
+    assert_eq!(told("b"), [(1, "applied".into(), String::new()), (3, "quarantined".into(), follows("b"))]);
+}
+
+#[test]
+fn late_events_and_passed_holes_are_told() {
+    let project = Project::new(&PROJECT.replace("on_gap = \"wait\"", "on_gap = \"skip\""));
+    let added = |version: i64| event("a", version, "Added", r#"{"amount":1}"#);
+    project.write("events/1.ndjson", added(1) + &added(3));
+    project.foldline(&["run", "-q"]).exits(3);
+    project.append("events/1.ndjson", added(2) + &added(4));
+    project.foldline(&["run", "-q"]).exits(3);
+    let (events, end) = history(&project, &["item", "a"]);
+    let told: Vec<(i64, &str)> = events.iter().map(|e| (e["version"].as_i64().unwrap(), e["outcome"].as_str().unwrap())).collect();
+    assert_eq!(told, [(1, "applied"), (3, "applied"), (2, "late"), (4, "applied")]);
+    assert_eq!((&events[1]["waited"], &end["row"]["total"]), (&json!({ "released_by": null }), &json!(3)));
+}
+
+#[test]
+fn a_failing_test_notes_the_when_that_was_null() {
+    let project = stock(&log());
+    let found = project.foldline(&["test"]).exits(13);
+    assert!(found.stdout.contains("note: given event 2: [aggregate.item.on.Added] did not apply: its `when` is NULL"), "{}", found.stdout);
+    // what holds needs no explanation
+    project.write("foldline.toml", PROJECT.replace("total = 4", "total = 3"));
+    assert!(!project.foldline(&["test"]).exits(0).stdout.contains("note:"));
 }
 
 #[test]

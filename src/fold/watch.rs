@@ -42,6 +42,8 @@ pub struct Seen {
     pub emitted: Vec<(usize, Vec<Value>)>,
     /// Why the event could not be applied.
     pub failed: Option<String>,
+    /// It did not come as far as the rules: an earlier event had failed on the row.
+    pub stood_still: bool,
 }
 
 /// A column, or an entry of one, that has another value than before. Entries keep a large map or list from being held once
@@ -129,7 +131,8 @@ impl Application<'_> {
         rules.append(&mut unrouted);
         rules.sort_by_key(|rule| rule.order);
         let (was, is, failed) = (before.is_some(), row.is_some(), result.as_ref().err().cloned());
-        watch.seen.push(Seen { batch: routed.clone(), event: self.view.event as u32, rules, was, is, changes, emitted, failed });
+        let event = self.view.event as u32;
+        watch.seen.push(Seen { batch: routed.clone(), event, rules, was, is, changes, emitted, failed, stood_still: false });
         watch.row = row.filter(|_| watch.only.is_some());
         result
     }
@@ -148,6 +151,7 @@ impl Application<'_> {
             changes: Vec::new(),
             emitted: Vec::new(),
             failed: Some(stop.to_string()),
+            stood_still: true,
         });
     }
 

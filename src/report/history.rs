@@ -36,7 +36,7 @@ pub struct HistoryEvent {
     /// Of a row that was created all state columns.
     pub changes: Vec<ColumnChange>,
     pub emitted: Vec<EmittedRow>,
-    /// Why it could not be applied.
+    /// Why it could not be applied, or was set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -51,7 +51,7 @@ pub enum EventOutcome {
     Duplicate,
     /// It came after the place of its version had been passed: not folded.
     Late,
-    /// Set aside: it follows an event of its stream that is in quarantine.
+    /// Set aside: it follows an event of its stream, or on this row, that is in quarantine.
     Quarantined,
     /// It waits behind a hole in its stream.
     Pending,
@@ -211,7 +211,7 @@ pub fn history_event(event: &HistoryEvent, color: bool) -> String {
     match event.outcome {
         EventOutcome::Duplicate => out.push_str("  a duplicate: dropped\n"),
         EventOutcome::Late => out.push_str("  late: its stream had passed it; not folded\n"),
-        EventOutcome::Quarantined => out.push_str("  in quarantine: its stream stands still\n"),
+        EventOutcome::Quarantined => out.push_str("  set aside\n"),
         EventOutcome::Pending => out.push_str("  waits behind a hole in its stream\n"),
         EventOutcome::Applied | EventOutcome::NotApplied | EventOutcome::Failed => {}
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::as_of::AsOf;
-use super::aside::Aside;
+use super::aside::{Aside, Why};
 use super::decide::Decision;
 use super::intake::{Intake, Part, intake};
 use super::lanes::{Lane, lane_of};
@@ -250,7 +250,12 @@ impl<'a> Teller<'a> {
             let record = aside.event..aside.event + aside.batch.batch.events.parts(aside.event as usize) as u32;
             let number = round.iter().position(|batch| Arc::ptr_eq(&batch.routed, &aside.batch)).unwrap_or(round.len());
             for event in self.touched(&aside.batch).into_iter().filter(|event| record.contains(event)) {
-                told.push(((number, event, true), self.unfolded(parts, &aside.batch, event, EventOutcome::Quarantined)));
+                let reason = match &aside.why {
+                    Why::Follows(stop) => Some(stop.to_string()),
+                    Why::Bad | Why::Conflict => None,
+                };
+                let set_aside = HistoryEvent { reason, ..self.unfolded(parts, &aside.batch, event, EventOutcome::Quarantined) };
+                told.push(((number, event, true), set_aside));
             }
         }
         // stable: what happened at one place stays in the order in which it happened
@@ -323,6 +328,7 @@ impl<'a> Teller<'a> {
     fn seen(&self, parts: &[Part], seen: &Seen) -> HistoryEvent {
         let definition = self.definition();
         let outcome = match &seen.failed {
+            Some(_) if seen.stood_still => EventOutcome::Quarantined,
             Some(_) => EventOutcome::Failed,
             None if seen.rules.iter().any(|rule| rule.outcome == Outcome::Applied) => EventOutcome::Applied,
             None => EventOutcome::NotApplied,
