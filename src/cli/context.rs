@@ -122,6 +122,11 @@ impl Out {
         self.done(flushed)
     }
 
+    /// The reader has gone away.
+    pub fn is_gone(&self) -> bool {
+        self.out.is_none()
+    }
+
     fn done(&mut self, result: std::io::Result<()>) -> Result<(), Error> {
         match result {
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {

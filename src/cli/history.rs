@@ -9,7 +9,7 @@ use super::context::Out;
 use super::run::{options, working};
 use super::verify::published;
 use super::{Context, Done, as_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::report::history::{HistoryEnd, HistoryEvent, history_end, history_event};
 use crate::report::{bad_records, stdout_is_terminal};
 use crate::run::Options;
@@ -51,6 +51,7 @@ pub fn tell(context: &Context, args: HistoryArgs) -> Done {
             }
             Ok(())
         }
+        Err(_) if printer.out.lock().unwrap_or_else(PoisonError::into_inner).0.is_gone() => Ok(()),
         Err(error) => {
             if bad.total > 0 {
                 context.say(&bad_records(&bad, context.color()));
@@ -76,7 +77,11 @@ impl Printer {
         };
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let (out, held) = &mut *out;
-        let Some(last) = self.last else { return out.write(&text) };
+        let Some(last) = self.last else {
+            out.write(&text)?;
+            // nobody would read what the rest of the log says
+            return if out.is_gone() { Err(Error::new(Kind::Io, "the reader of the history has gone away")) } else { Ok(()) };
+        };
         held.push_back(text);
         if held.len() > last {
             held.pop_front();
