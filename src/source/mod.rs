@@ -1,12 +1,14 @@
 //! bytes -> chunks -> records -> events.
 
 pub mod batch;
+pub mod chain;
 pub mod chunks;
 pub mod contract;
 pub mod decode;
 pub mod files;
 pub mod json;
 pub mod sequence;
+pub mod unpack;
 pub mod upcast;
 
 pub use batch::{Bad, BadKind, Batch, Block, Events, Origin, Route};
