@@ -79,7 +79,8 @@ impl Decision {
 
     /// Leaves out what is cut at the end of compressed files; `false`: there is no such thing.
     pub fn leave_torn_members(&mut self) -> bool {
-        self.intakes.iter_mut().fold(false, |found, intake| intake.leave_torn_members() || found)
+        let found: Vec<bool> = self.intakes.iter_mut().map(|intake| intake.leave_torn_members()).collect();
+        found.contains(&true)
     }
 
     /// Whether something is replayed from this source's log.
