@@ -28,10 +28,8 @@ pub fn source_entry(
     let definition = &project.sources[source];
     let before = last.and_then(|m| m.source(&definition.name));
     let mut segments = if decision.source_replay[source] { Vec::new() } else { before.map(|s| s.segments.clone()).unwrap_or_default() };
-    for (file, from, to) in &tally.consumed {
-        if to > from {
-            append(&mut segments, manifest::Segment { file: *file, from: *from, to: *to });
-        }
+    for segment in tally.consumed.iter().filter(|segment| segment.to > segment.from) {
+        append(&mut segments, *segment);
     }
     // a file without a whole record yet is not known: it is new at the next run
     let mut numbers: Vec<Option<usize>> = Vec::with_capacity(files.len());
@@ -63,16 +61,19 @@ pub fn source_entry(
         streams: Vec::new(),
         pending: Vec::new(),
         pending_events: 0,
+        passed: manifest::Passed::default(),
         last_position: tally.last_position,
         last_event_time,
     })
 }
 
 /// Adds a segment; one that follows the last one in the same file makes that longer, so that the list does not grow with
-/// every run. The order of the log stays what it is.
+/// every run. The order of the log stays what it is, and so does where holes were passed.
 fn append(segments: &mut Vec<manifest::Segment>, segment: manifest::Segment) {
     match segments.last_mut() {
-        Some(last) if last.file == segment.file && last.to == segment.from => last.to = segment.to,
+        Some(last) if last.file == segment.file && last.to == segment.from && !last.passed_holes => {
+            (last.to, last.passed_holes) = (segment.to, segment.passed_holes);
+        }
         _ => segments.push(segment),
     }
 }

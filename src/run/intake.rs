@@ -16,6 +16,8 @@ use crate::state::manifest;
 pub struct Part {
     pub file: usize,
     pub segment: Segment,
+    /// The streams passed their holes behind it (`on_gap = "skip"`): a run ended there.
+    pub passes_holes: bool,
 }
 
 /// One source's log: what was consumed, in log order, and what is new.
@@ -178,19 +180,27 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
 /// The consumed segments in log order; those of files that changed end where lines begin now, and begin where the one
 /// before ended.
 fn old_parts(last: Option<&manifest::Source>, on_disk: &[Option<LogFile>], cut: &mut [Option<Vec<u64>>]) -> Vec<Part> {
-    let mut parts = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     let mut ended: Vec<u64> = vec![0; on_disk.len()];
     for segment in last.map_or(&[][..], |s| &s.segments) {
-        let Some(Some(file)) = on_disk.get(segment.file) else { continue };
+        let file = on_disk.get(segment.file).cloned().flatten();
         let (mut from, mut to) = (segment.from, segment.to);
         if let Some(ends) = &mut cut[segment.file] {
             (from, to) = (ended[segment.file], if ends.is_empty() { 0 } else { ends.remove(0) });
-            if to <= from {
-                continue;
-            }
-            ended[segment.file] = to;
+            ended[segment.file] = to.max(from);
         }
-        parts.push(Part { file: segment.file, segment: Segment { file: file.clone(), from, to: Some(to), last_line_counts: true } });
+        match file.filter(|_| to > from) {
+            Some(file) => {
+                let segment_now = Segment { file, from, to: Some(to), last_line_counts: true };
+                parts.push(Part { file: segment.file, segment: segment_now, passes_holes: segment.passed_holes });
+            }
+            // nothing is left of it: the run ended behind what was before
+            None => {
+                if let Some(before) = parts.last_mut().filter(|_| segment.passed_holes) {
+                    before.passes_holes = true;
+                }
+            }
+        }
     }
     parts
 }
@@ -199,7 +209,7 @@ fn new_part(number: usize, file: LogFile, from: u64) -> Part {
     let compressed = file.codec != Codec::Plain;
     let to = (!compressed).then_some(file.size);
     // an unterminated last line of a plain file may still be written to; a compressed file is complete
-    Part { file: number, segment: Segment { file, from, to, last_line_counts: compressed } }
+    Part { file: number, segment: Segment { file, from, to, last_line_counts: compressed }, passes_holes: false }
 }
 
 /// What a generation consumed of a source and nothing behind it, checked to be what it was. A file that is gone is an

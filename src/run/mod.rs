@@ -14,6 +14,7 @@ pub mod intake;
 mod lanes;
 mod models;
 mod own_output;
+mod passing;
 mod refusal;
 pub mod replay;
 mod round;
@@ -158,7 +159,7 @@ impl Run<'_> {
         report.warnings.extend(warnings);
         refuse_bad(&bad)?;
         self.stop.check()?;
-        let set_aside = report.events.pending > 0;
+        let set_aside = report.sets_aside();
         report.exit_code = if set_aside { SET_ASIDE } else { 0 };
 
         let publishing = Instant::now();
