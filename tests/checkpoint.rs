@@ -510,6 +510,7 @@ fn a_compressed_file_that_grows_by_a_member_goes_on_and_a_cut_one_waits() {
             let output = project.foldline(&["run", "--json"]).exits(0);
             assert_eq!(records(&output), 0);
             assert!(output.json()["warnings"][0].as_str().unwrap().contains("is cut and waits"), "{}", output.stdout);
+            assert_eq!(output.json()["outcome"], "nothing_new");
         }
         project.append(&file, &more[more.len() / 2..]);
         assert_eq!(run(&project, &[]), 490);

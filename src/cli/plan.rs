@@ -1,6 +1,6 @@
 //! `foldline plan`: what a run would read, replay and write.
 
-use super::{Context, Done, PlanArgs, rollback};
+use super::{Context, Done, PlanArgs, quarantine, rollback};
 use crate::publish;
 use crate::report::{counted, human_bytes, human_seconds};
 use crate::run::decide::Decision;
@@ -54,6 +54,10 @@ pub fn plan(context: &Context, args: PlanArgs) -> Done {
         for copy in &intake.copies {
             text.push_str(&format!("  {} is not read: it holds what {} holds\n", copy.path, copy.of));
         }
+        let in_quarantine = last.as_ref().and_then(|m| m.source(&definition.name)).map_or(0, |s| s.quarantine.entries);
+        if in_quarantine > 0 {
+            text.push_str(&format!("  {}\n", quarantine::in_quarantine(in_quarantine)));
+        }
         if context.verbose {
             for part in fresh {
                 text.push_str(&format!("  {} from byte {}\n", part.segment.file.name, part.segment.from));
@@ -62,7 +66,7 @@ pub fn plan(context: &Context, args: PlanArgs) -> Done {
         sources.push(serde_json::json!({
             "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events,
             "changes": intake.changes.iter().map(|c| serde_json::json!({ "file": c.places.first(), "what": c.message })).collect::<Vec<_>>(),
-            "moves": intake.moves, "copies": intake.copies,
+            "moves": intake.moves, "copies": intake.copies, "in_quarantine": in_quarantine,
         }));
     }
     let mut aggregates = Vec::new();

@@ -12,12 +12,14 @@ use crate::report::{bad_records, stderr_width, summary};
 use crate::run::{self, Options, Stop};
 
 /// Which of the verbs that run the project.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Mode {
     Run,
     Rebuild,
     /// `rollback --release`
     Release,
+    /// `quarantine retry`, of these sources
+    Retry(Vec<String>),
 }
 
 /// The wall clock, for reports and manifests: RFC 3339, UTC.
@@ -38,6 +40,7 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     let options = Options {
         rebuild: mode == Mode::Rebuild,
         release: mode == Mode::Release,
+        retry: if let Mode::Retry(sources) = mode { sources } else { Vec::new() },
         select: args.select,
         wait: args.wait,
         accept_history_change: args.accept_history_change,
@@ -87,6 +90,7 @@ pub(super) fn options(context: &Context) -> Options {
         release: false,
         accept_history_change: false,
         record_bytes_max: context.record_bytes_max,
+        retry: Vec::new(),
     }
 }
 

@@ -56,14 +56,31 @@ impl Decision {
             intakes,
             source_replay,
         };
-        for source in 0..project.sources.len() {
-            if decision.replays(project, source)
-                && let Some(error) = &decision.intakes[source].cannot_replay
-            {
-                return Err(error.clone());
+        let changed = project.sources.iter().zip(&decision.intakes).filter(|(_, intake)| !intake.changes.is_empty());
+        let changed: Vec<String> = changed.map(|(source, _)| source.name.clone()).collect();
+        decision.with_retry(project, &changed)
+    }
+
+    fn can_be_done(self, project: &Project) -> Result<Decision> {
+        let replayed = (0..project.sources.len()).filter(|source| self.replays(project, *source));
+        match replayed.filter_map(|source| self.intakes[source].cannot_replay.clone()).next() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    /// Also replays sources by name, and with them those whose replays need theirs: so that what was in quarantine
+    /// is judged once more.
+    pub fn with_retry(mut self, project: &Project, sources: &[String]) -> Result<Decision> {
+        let asked = |source: &usize| sources.contains(&project.sources[*source].name);
+        for group in project.refusing_groups().iter().filter(|group| group.iter().any(asked)) {
+            group.iter().for_each(|source| self.source_replay[*source] = true);
+            self.event_table_replay.fill(true);
+            for (aggregate, replay) in project.aggregates.iter().zip(&mut self.aggregate_replay) {
+                *replay |= aggregate.sources.iter().any(|source| group.contains(source));
             }
         }
-        Ok(decision)
+        self.can_be_done(project)
     }
 
     /// Compares all that was consumed of the sources that are read now, as far as no scan does.

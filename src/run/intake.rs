@@ -37,6 +37,8 @@ pub struct Intake {
     pub changes: Vec<Error>,
     /// What became of files since the last run, to be told and to be kept.
     pub moves: Vec<String>,
+    /// What waits at the end of compressed files.
+    pub waits: Vec<String>,
     /// By known file: where it lies; `None`: it is gone, or was changed.
     on_disk: Vec<Option<LogFile>>,
 }
@@ -72,7 +74,7 @@ impl Intake {
         for part in &mut self.fresh {
             let file = &mut part.segment.file;
             if let Some(whole) = file.whole.get().copied().filter(|whole| *whole < file.size) {
-                self.moves.push(format!(
+                self.waits.push(format!(
                     "{}: the last {} is cut and waits ({} bytes); it is read once it is complete",
                     file.name,
                     file.codec.member(),

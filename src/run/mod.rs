@@ -3,6 +3,7 @@
 //! This is where threads are put to work; everything they share is owned by [`lanes`].
 
 mod append;
+mod aside;
 mod checkpoint;
 pub mod decide;
 pub mod diff;
@@ -15,6 +16,8 @@ mod lanes;
 mod models;
 mod own_output;
 mod passing;
+pub mod quarantine;
+pub mod quarantined;
 mod refusal;
 pub mod replay;
 mod round;
@@ -72,6 +75,8 @@ pub struct Options {
     pub accept_history_change: bool,
     /// The longest record that is read.
     pub record_bytes_max: u64,
+    /// Sources whose quarantine is folded once more: they are replayed.
+    pub retry: Vec<String>,
 }
 
 /// A request to stop, by signal number; 0: none. Asked between rounds and before the commit.
@@ -107,7 +112,12 @@ impl Stop {
 /// Runs the project once. The report is complete as far as the run came, also when it failed.
 pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result<()>) {
     let begun = Instant::now();
-    let mut report = Report::new(if options.rebuild { "rebuild" } else { "run" }, &project.name);
+    let command = match (options.rebuild, options.retry.is_empty()) {
+        (true, _) => "rebuild",
+        (false, true) => "run",
+        (false, false) => "quarantine retry",
+    };
+    let mut report = Report::new(command, &project.name);
     report.started_at = Some(options.now.clone());
     let result = Run { project, options, stop, begun }.go(&mut report);
     // a published run's report was measured when it was kept: what is printed is the same
@@ -144,7 +154,7 @@ impl Run<'_> {
             publish::check_targets(store.root(), &store.manifests()?, &wanted)?;
         }
         let accept = self.options.accept_history_change;
-        let mut decision = Decision::new(project, last.as_ref(), self.options.rebuild, accept)?;
+        let mut decision = Decision::new(project, last.as_ref(), self.options.rebuild, accept)?.with_retry(project, &self.options.retry)?;
         let reason = if self.options.rebuild || last.is_none() { Reason::Rebuild } else { Reason::Run };
         let mut next = Manifest::empty(store.next_generation()?, self.options.now.clone(), reason);
         next.lookups = models::lookup_hashes(project)?;
@@ -159,7 +169,8 @@ impl Run<'_> {
         report.warnings.extend(warnings);
         refuse_bad(&bad)?;
         self.stop.check()?;
-        let set_aside = report.sets_aside();
+        let a_bad_one_waits = next.sources.iter().any(|source| !source.pending.is_empty());
+        let set_aside = report.sets_aside() || a_bad_one_waits;
         report.exit_code = if set_aside { SET_ASIDE } else { 0 };
 
         let publishing = Instant::now();
@@ -173,12 +184,11 @@ impl Run<'_> {
         models::report_unpublished(project, &next, last.as_ref(), &selected, report);
         // nothing to read, or nothing of it was a whole record
         let released = pin.is_some() && held.is_none();
-        if selected.is_empty()
-            && !released
-            && !decision.must_be_kept()
-            && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next))
-        {
+        let asked = released || !self.options.retry.is_empty() || decision.must_be_kept();
+        if selected.is_empty() && !asked && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next)) {
             report.outcome = Outcome::NothingNew;
+            // the fold may have written what nobody names now
+            publish::collect_garbage(&store, project.keep, GRACE)?;
             return Ok(());
         }
         let publication = models::stage(self, &store, &mut next, last.as_ref(), &selected, report)?;

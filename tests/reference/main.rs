@@ -184,6 +184,7 @@ fn compare_run(
         release: false,
         accept_history_change: false,
         record_bytes_max: 1 << 28,
+        retry: Vec::new(),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().unwrap();
     let (report, result) = pool.install(|| run(project, &options, &Stop::default()));
