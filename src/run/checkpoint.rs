@@ -63,6 +63,7 @@ pub fn source_entry(
         pending_events: 0,
         quarantine: Default::default(),
         passed: manifest::Passed::default(),
+        ids: Vec::new(),
         last_position: tally.last_position,
         last_event_time,
     })

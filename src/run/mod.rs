@@ -12,6 +12,7 @@ pub mod given;
 mod hashing;
 mod identity;
 pub mod intake;
+pub mod known_ids;
 mod lanes;
 mod models;
 mod own_output;

@@ -6,6 +6,7 @@ pub mod chunks;
 pub mod contract;
 pub mod decode;
 pub mod files;
+pub mod ids;
 pub mod json;
 pub mod passed;
 pub mod sequence;
