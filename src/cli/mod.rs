@@ -61,6 +61,9 @@ struct Global {
     /// Memory to work with, such as 4GB or 512MiB [default: half of the machine's]
     #[arg(long, global = true, value_name = "SIZE", env = "FOLDLINE_MEMORY", value_parser = parse_size)]
     memory: Option<u64>,
+    /// The longest record that is read, such as 64MiB; a longer one is an error [default: 256MiB]
+    #[arg(long, global = true, value_name = "SIZE", env = "FOLDLINE_MAX_RECORD_BYTES", value_parser = parse_record_size)]
+    max_record_bytes: Option<u64>,
     /// Print the result as one JSON object on stdout
     #[arg(long, global = true, env = "FOLDLINE_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     json: bool,
@@ -85,7 +88,7 @@ enum Verb {
         name: Option<String>,
     },
     /// Say what a run would read, replay and write
-    Plan,
+    Plan(PlanArgs),
     /// Catch up from the last snapshot, publish
     Run(RunArgs),
     /// Replay from zero, publish
@@ -143,6 +146,9 @@ struct RunArgs {
     /// Wait so long for another run to end, such as 30s or 5m
     #[arg(long, value_name = "DURATION", env = "FOLDLINE_WAIT", value_parser = parse_duration)]
     wait: Option<Duration>,
+    /// Where consumed log files changed, were cut or are gone: replay their source as it is now
+    #[arg(long, env = "FOLDLINE_ACCEPT_HISTORY_CHANGE", value_parser = clap::builder::FalseyValueParser::new())]
+    accept_history_change: bool,
     /// The read models of the past, up to a time (UTC, as a cast to TIMESTAMP takes it) or a position (a plain
     /// number): into `--target-dir`, or shown
     #[arg(long, value_name = "TIME|POSITION", env = "FOLDLINE_AS_OF", allow_hyphen_values = true)]
@@ -150,6 +156,13 @@ struct RunArgs {
     /// Publish plain files into this folder; nothing of the project is written
     #[arg(long, value_name = "DIR", env = "FOLDLINE_TARGET_DIR")]
     target_dir: Option<std::ffi::OsString>,
+}
+
+#[derive(Args)]
+struct PlanArgs {
+    /// Where consumed log files changed, were cut or are gone: say what a run that accepts it would replay
+    #[arg(long, env = "FOLDLINE_ACCEPT_HISTORY_CHANGE", value_parser = clap::builder::FalseyValueParser::new())]
+    accept_history_change: bool,
 }
 
 #[derive(Args)]
@@ -180,7 +193,7 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Check => check::check(&context),
         Verb::Test { name } => test::test(&context, name.as_deref()),
-        Verb::Plan => plan::plan(&context),
+        Verb::Plan(args) => plan::plan(&context, args),
         Verb::Run(args) => run::run(&context, args, run::Mode::Run),
         Verb::Rebuild(args) => run::run(&context, args, run::Mode::Rebuild),
         Verb::Verify(args) => verify::verify(&context, args),
@@ -252,6 +265,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
         return Err("at least 1MB is needed".into());
     }
     Ok(bytes as u64)
+}
+
+/// A record is held in memory, and counted in 32 bits.
+fn parse_record_size(text: &str) -> Result<u64, String> {
+    let bytes = parse_size(text)?;
+    if bytes <= 1 << 30 { Ok(bytes) } else { Err("at most 1GiB is possible".into()) }
 }
 
 fn parse_sample(text: &str) -> Result<Sample, String> {

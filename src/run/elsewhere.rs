@@ -168,8 +168,8 @@ fn finish<T>(run: &Run, report: &mut Report, result: &Result<T>) {
 /// The log from zero: what was consumed, in the order in which it was, and what is new behind it.
 fn replayed(run: &Run, report: &mut Report) -> Result<Fresh> {
     let last = store::newest(&run.project.root.join(".foldline"))?;
-    let decision = Decision::new(run.project, last.as_ref(), true)?;
-    let (mut fresh, bad) = afresh(run, &decision, report)?;
+    let mut decision = Decision::new(run.project, last.as_ref(), true, run.options.accept_history_change)?;
+    let (mut fresh, bad) = afresh(run, &mut decision, report)?;
     if let Some(as_of) = run.look.as_of {
         if bad.bad.total > 0 {
             as_of.check_sources(&fresh.manifest)?;
@@ -178,6 +178,7 @@ fn replayed(run: &Run, report: &mut Report) -> Result<Fresh> {
     }
     refuse_bad(&bad)?;
     run.stop.check()?;
-    report.exit_code = if report.sets_aside() { SET_ASIDE } else { 0 };
+    let a_bad_one_waits = fresh.manifest.sources.iter().any(|source| !source.pending.is_empty());
+    report.exit_code = if report.sets_aside() || a_bad_one_waits { SET_ASIDE } else { 0 };
     Ok(fresh)
 }

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::as_of::AsOf;
 use super::aside::{Aside, Why};
 use super::decide::Decision;
-use super::intake::{Intake, Part, intake};
+use super::intake::{Intake, Part, consumed, intake};
 use super::lanes::{Lane, lane_of};
 use super::look::Look;
 use super::refusal::refuse_bad;
@@ -103,10 +103,10 @@ pub fn history(
     let mut report = Report::new("history", &project.name);
     let told = Teller::new(project, question, tell).and_then(|teller| {
         let mut notes = Vec::new();
-        let decision = consumed_of(project, question.aggregate, last, &mut notes)?;
+        let mut decision = consumed_of(project, question.aggregate, last, &mut notes)?;
         let look = Look { as_of: question.as_of, teller: Some(&teller) };
         let run = Run { project, options, stop, begun: std::time::Instant::now(), look };
-        let (fresh, bad) = afresh(&run, &decision, &mut report)?;
+        let (fresh, bad) = afresh(&run, &mut decision, &mut report)?;
         if let Some(as_of) = question.as_of.filter(|_| bad.bad.total > 0) {
             as_of.check_sources(&fresh.manifest)?;
         }
@@ -126,14 +126,10 @@ fn consumed_of(project: &Project, aggregate: usize, last: &Manifest, notes: &mut
             intakes.push(Intake::default());
             continue;
         };
-        let mut found = intake(project, source, Some(known))?;
-        if let Some(error) = found.cannot_replay.take() {
-            return Err(error);
-        }
-        if !found.fresh.is_empty() {
+        if !intake(project, source, Some(known), false)?.fresh.is_empty() {
             notes.push(format!("the log of source `{}` has grown since generation {}: `foldline run` reads on", of.name, last.generation));
         }
-        intakes.push(Intake { files: known.files.clone(), fresh: Vec::new(), ..found });
+        intakes.push(consumed(project, source, known)?);
     }
     if last.aggregate(&definition.name).is_none_or(|known| known.fingerprint != definition.fingerprint) {
         notes.push(format!(

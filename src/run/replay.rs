@@ -50,10 +50,10 @@ impl Replay {
 /// each target is made, too, without their checks. Fails where the log is not what it was, and on bad data, as a
 /// run does.
 pub fn replay(project: &Project, options: &Options, stop: &Stop, last: &Manifest, selected: &[&ReadModel]) -> Result<Replay> {
-    let decision = from_zero(project, last)?;
+    let mut decision = from_zero(project, last)?;
     let mut report = Report::new("replay", &project.name);
     let run = Run { project, options, stop, begun: std::time::Instant::now(), look: Look::default() };
-    let (mut fresh, bad) = afresh(&run, &decision, &mut report)?;
+    let (mut fresh, bad) = afresh(&run, &mut decision, &mut report)?;
     refuse_bad(&bad)?;
     stop.check()?;
     let relocated: Vec<ReadModel> = selected.iter().map(|model| relocated(model)).collect();
@@ -70,13 +70,13 @@ pub(super) struct Fresh {
 }
 
 /// Folds from zero what was decided on, and says what of it was bad. Warnings and counts go to the report.
-pub(super) fn afresh(run: &Run, decision: &Decision, report: &mut Report) -> Result<(Fresh, Tally)> {
+pub(super) fn afresh(run: &Run, decision: &mut Decision, report: &mut Report) -> Result<(Fresh, Tally)> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("create the folder", &std::env::temp_dir(), e))?;
     let root = folder.path().canonicalize().map_err(|e| Error::io("read", folder.path(), e))?;
     let store = Store::open(&root, None)?;
     let mut manifest = Manifest::empty(1, run.options.now.clone(), Reason::Rebuild);
     manifest.lookups = models::lookup_hashes(run.project)?;
-    let (bad, warnings) = run.fold(&store, None, decision, &mut manifest, report)?;
+    let (bad, warnings) = run.fold_whole_members(&store, None, decision, &mut manifest, report)?;
     report.warnings.extend(warnings);
     Ok((Fresh { manifest, store, folder }, bad))
 }
