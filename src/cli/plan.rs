@@ -1,6 +1,7 @@
 //! `foldline plan`: what a run would read, replay and write.
 
 use super::{Context, Done, rollback};
+use crate::printable::printable;
 use crate::publish;
 use crate::report::{counted, human_bytes, human_seconds};
 use crate::run::decide::Decision;
@@ -46,7 +47,7 @@ pub fn plan(context: &Context) -> Done {
         text.push('\n');
         if context.verbose {
             for part in fresh {
-                text.push_str(&format!("  {} from byte {}\n", part.segment.file.name, part.segment.from));
+                text.push_str(&format!("  {} from byte {}\n", printable(&part.segment.file.name), part.segment.from));
             }
         }
         sources.push(serde_json::json!({

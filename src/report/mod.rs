@@ -22,7 +22,7 @@ pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
-pub use summary::{bad_records, pinned, printable, summary};
+pub use summary::{bad_records, pinned, summary};
 pub use verification::{PassedOver, TableKind, Verification, VerifiedTable, verification};
 
 /// The version of the report's JSON. Fields are added without raising it; one that is renamed or removed raises it.
