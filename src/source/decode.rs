@@ -18,6 +18,9 @@ use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
 const KNOWN_TYPES_MAX: usize = 100_000;
 
+/// A type's name with more bytes is looked up anew each time, for the same reason.
+const KNOWN_NAME_BYTES_MAX: usize = 1024;
+
 /// Decodes the chunks of one source. Shared by all threads; it learns event types as they appear.
 pub struct Decoder<'p> {
     project: &'p Project,
@@ -131,16 +134,20 @@ impl<'p> Decoder<'p> {
             }
             let end = memchr::memchr(b'\n', &chunk.bytes[start..]).map_or(chunk.bytes.len(), |at| start + at);
             let line = match whole {
-                Some(text) => Some(&text[start..end]),
-                None => std::str::from_utf8(&chunk.bytes[start..end]).ok(),
+                Some(text) => Ok(&text[start..end]),
+                None => std::str::from_utf8(&chunk.bytes[start..end]),
             };
             let number = batch.lines as u32;
             batch.lines += 1;
             batch.records += 1;
             start = end + 1;
-            let Some(line) = line else {
-                batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason: "the line is not UTF-8".into() });
-                continue;
+            let line = match line {
+                Ok(line) => line,
+                Err(e) => {
+                    let reason = format!("the line is not UTF-8 at byte {}", e.valid_up_to() + 1);
+                    batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason });
+                    continue;
+                }
             };
             let line = if chunk.starts_file && number == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
             if line.bytes().all(|b| matches!(b, b' ' | b'\t' | b'\r')) {
@@ -469,7 +476,7 @@ impl<'p> Decoder<'p> {
             Arc::new(KnownType { plan, data, meta })
         });
         let mut types = self.types.write().expect("no thread panics while it holds this lock");
-        if types.len() >= KNOWN_TYPES_MAX {
+        if types.len() >= KNOWN_TYPES_MAX || event_type.len() > KNOWN_NAME_BYTES_MAX {
             return Ok(known);
         }
         Ok(types.entry(event_type.to_string()).or_insert(known).clone())
@@ -555,6 +562,10 @@ fn value_of(expr: &Expr, env: &RecordEnv) -> std::result::Result<Value, String> 
     let json = env.found.get(slot.0 as usize).copied().unwrap_or_default().of(env.text);
     if expr.ty == Type::BigInt && json.len() < 19 && !json.is_empty() && json.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Value::Int(json.bytes().fold(0, |n, digit| n * 10 + (digit - b'0') as i64) as i128));
+    }
+    if expr.ty == Type::BigInt {
+        // by its text, as in contracts: 1.5 is no version
+        return convert(json, &expr.ty);
     }
     match json::as_text(json)? {
         Some(text) => cast_text(&text, &expr.ty).map_err(|e| e.0),
