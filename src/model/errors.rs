@@ -89,8 +89,11 @@ fn below(place: &str, lines: usize) -> String {
 
 fn kind_of(class: &str) -> Kind {
     match class {
+        // what foldline writes into a target's own file fails at its end only where the file system does
+        "TransactionContext" => Kind::Io,
+        _ if class.eq_ignore_ascii_case("fatal") => Kind::Io,
         "Conversion" | "Out of Range" | "Invalid Input" | "Constraint" | "Mismatch Type" | "Invalid Type" => Kind::BadData,
-        "IO" | "Out of Memory" | "HTTP" | "Fatal" => Kind::Io,
+        "IO" | "Out of Memory" | "HTTP" => Kind::Io,
         "INTERRUPT" => Kind::Interrupted,
         "INTERNAL" => Kind::Internal,
         _ => Kind::Project,

@@ -3,6 +3,8 @@
 //! Each test file is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod sample;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
