@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
-use common::{Output, Project};
+use common::{Output, Project, Random};
 
 /// A key within a stream, one that spans streams and tells the order of the log, and an event table.
 const PROJECT: &str = r#"
@@ -90,19 +90,6 @@ fn adds_up(output: &Output, what: &str) -> u64 {
     assert_eq!(output.code, Some(if pending > 0 { 3 } else { 0 }), "{what}: {}", output.stderr);
     assert_eq!(report["exit_code"], if pending > 0 { 3 } else { 0 }, "{what}");
     pending
-}
-
-/// A small generator of numbers (splitmix64): the same cases everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
 }
 
 /// The events of some streams, moved far from their places: nearly every prefix has holes, the whole has some or none.

@@ -40,10 +40,11 @@ fn a_manifest_is_read_as_it_was_written() {
             first_position: Some(-1),
             last_position: None,
         }],
-        segments: vec![Segment { file: 0, from: 0, to: 9 }],
+        segments: vec![Segment { file: 0, from: 0, to: 9, passed_holes: false }],
         streams: vec![file("streams/1.parquet")],
         pending: vec![file("streams/1-pending.parquet")],
         pending_events: 1,
+        passed: Default::default(),
         last_position: Some(-1),
         last_event_time: Some(i64::MAX),
     });

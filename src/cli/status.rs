@@ -60,8 +60,13 @@ pub fn status(context: &Context) -> Done {
                 "file": hole.origin.file, "line": hole.origin.line,
             }));
         }
+        let passed = entry.map_or(0, |entry| entry.passed.streams);
+        if passed > 0 {
+            let holes = entry.and_then(|entry| entry.passed.file.as_ref()).map_or(0, |file| file.rows);
+            text.push_str(&format!("    passed: {} in {}\n", counted(holes, "hole"), counted(passed, "stream")));
+        }
         sources.push(serde_json::json!({
-            "name": definition.name, "records": records, "files": entry.map_or(0, |s| s.files.len()),
+            "name": definition.name, "passed_streams": passed, "records": records, "files": entry.map_or(0, |s| s.files.len()),
             "last_event_time": until, "waiting_bytes": waiting, "pending": pending,
         }));
     }

@@ -57,8 +57,13 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
                 .help("say in [source.<name>.envelope] where a record has its position, or use `dedupe = \"version\"`"),
         );
     }
-    if let (Some(text), Dedupe::Position | Dedupe::None) = (table.text("on_gap").filter(|text| text.value == "wait"), dedupe) {
-        let message = format!("`on_gap = \"wait\"` finds holes by version, which `dedupe = {:?}` does not look at", word("dedupe"));
+    let on_gap = match word("on_gap") {
+        "wait" => OnGap::Wait,
+        "skip" => OnGap::Skip,
+        _ => OnGap::Fail,
+    };
+    if let (Some(text), true) = (table.text("on_gap").filter(|_| on_gap != OnGap::Fail), dedupe != Dedupe::Version) {
+        let message = format!("`on_gap = {:?}` finds holes by version, which `dedupe = {:?}` does not look at", text.value, word("dedupe"));
         found.push(Diagnostic::new(message, &text.place).help("leave one of the two out"));
     }
     let mut canon = Canon::new("source");
@@ -85,7 +90,7 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
         envelope: envelope?,
         filter,
         on_bad_record: if word("on_bad_record") == "skip" { OnBadRecord::Skip } else { OnBadRecord::Fail },
-        on_gap: if word("on_gap") == "wait" { OnGap::Wait } else { OnGap::Fail },
+        on_gap,
         dedupe,
         first_version,
         on_vanished: if word("on_vanished") == "keep" { OnVanished::Keep } else { OnVanished::Fail },
@@ -113,7 +118,6 @@ const NOT_BUILT: &[(&str, &str, &str)] = &[
     ("order", "time", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("order", "version", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("on_bad_record", "quarantine", "use \"fail\", which shows every bad record's line, or \"skip\", which counts them"),
-    ("on_gap", "skip", "use \"wait\", which holds the streams with a hole and goes on with the others, or \"fail\""),
     ("dedupe", "id", "use \"version\" or \"position\", or \"none\" for a log without duplicates"),
 ];
 

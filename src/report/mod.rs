@@ -110,6 +110,8 @@ pub struct SourceReport {
     pub bad: u64,
     /// Events that earlier runs left pending: this run counts them once more, as folded or as pending still.
     pub pending_before: u64,
+    /// Holes in streams' versions that this run passed (`on_gap = "skip"`).
+    pub holes_passed: u64,
 }
 
 /// What became of the events of this run and of those that were pending before it, each counted once: the sum is that
@@ -256,6 +258,11 @@ impl Report {
     /// Bytes read from all sources.
     pub fn bytes_total(&self) -> u64 {
         self.sources.iter().map(|s| s.bytes_read).sum()
+    }
+
+    /// Whether something of what was read is not in the read models, and may be missed: exit code 3.
+    pub fn sets_aside(&self) -> bool {
+        self.events.pending > 0 || self.events.late > 0 || self.sources.iter().any(|source| source.holes_passed > 0)
     }
 
     /// Sets the rates and the peak memory from what the run has counted until now and took in `stages.total`.

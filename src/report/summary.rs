@@ -86,7 +86,15 @@ fn headline(out: &mut String, report: &Report, paint: Paint) {
     let total = human_seconds(report.stages.total);
     let outcome = match report.outcome {
         Outcome::Published => paint.green(&format!("published{generation}")),
-        Outcome::PublishedWithQuarantine => paint.yellow(&format!("published{generation}, with events set aside")),
+        Outcome::PublishedWithQuarantine => {
+            let events = &report.events;
+            let what = match events.pending + events.quarantined {
+                0 if events.late > 0 => "late events",
+                0 => "holes passed",
+                _ => "events set aside",
+            };
+            paint.yellow(&format!("published{generation}, with {what}"))
+        }
         Outcome::Pinned => paint.yellow(&format!("folded{generation}, published nothing,")),
         Outcome::NothingNew => {
             let live = report.generation.map(|n| format!(", generation {n} is current")).unwrap_or_default();
@@ -322,6 +330,7 @@ mod tests {
             empty: 1,
             bad: 0,
             pending_before: 0,
+            holes_passed: 0,
         }];
         report.events = EventCounts { folded: 22_900, filtered: 1_000, duplicates: 100, ..Default::default() };
         report.aggregates = vec![

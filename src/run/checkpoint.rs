@@ -29,11 +29,7 @@ pub fn source_entry(
     let definition = &project.sources[source];
     let before = last.and_then(|m| m.source(&definition.name));
     let mut segments = if decision.source_replay[source] { Vec::new() } else { before.map(|s| s.segments.clone()).unwrap_or_default() };
-    for (file, from, to) in &tally.consumed {
-        if to > from {
-            segments.push(manifest::Segment { file: *file, from: *from, to: *to });
-        }
-    }
+    segments.extend(tally.consumed.iter().filter(|segment| segment.to > segment.from));
     // a file without a whole record yet is not known: it is new at the next run
     let mut numbers: Vec<Option<usize>> = Vec::with_capacity(files.len());
     let mut kept = 0;
@@ -69,6 +65,7 @@ pub fn source_entry(
         streams: Vec::new(),
         pending: Vec::new(),
         pending_events: 0,
+        passed: manifest::Passed::default(),
         last_position: tally.last_position,
         last_event_time,
     })

@@ -107,10 +107,12 @@ impl<'r> Folding<'r> {
             empty: tally.empty,
             bad: tally.bad_records,
             pending_before,
+            holes_passed: tally.passing.holes,
         });
         report.events.folded += tally.folded;
         report.events.filtered += tally.filtered;
         report.events.duplicates += tally.duplicates;
+        report.events.late += tally.passing.late;
         report.stages.scan += tally.scan_time.as_secs_f64();
         report.stages.fold += tally.fold_time.as_secs_f64();
         next.max_event_time = next.max_event_time.max(tally.max_time);
@@ -184,6 +186,11 @@ impl<'r> Folding<'r> {
         report: &mut Report,
     ) -> Result<()> {
         let definition = &self.run.project.sources[source];
+        if definition.on_gap == OnGap::Skip {
+            self.warnings.extend(tally.passing.warnings(&definition.name));
+            self.waiting.push(Vec::new());
+            return Ok(());
+        }
         if definition.on_gap == OnGap::Fail {
             report.events.pending += self.lanes.iter().map(|lane| lane.sequencers[source].pending()).sum::<u64>();
             let mut gaps: Vec<_> = self.lanes.iter().flat_map(|lane| lane.sequencers[source].gaps()).collect();

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::lanes;
+use super::passing::pass_holes;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
 use crate::error::{Error, Result};
 use crate::fold::{self, route};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
 use crate::printable::printable;
-use crate::project::{Project, Test};
+use crate::project::{OnGap, Project, Test};
 use crate::source::{Batch, Decoder};
 use crate::sql::{self, Column, Type, Value};
 use crate::state::{Frame, parquet};
@@ -51,6 +52,10 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
         }
         batches.extend(round.batches);
         at = end;
+    }
+    for source in (0..project.sources.len()).filter(|source| project.sources[*source].on_gap == OnGap::Skip) {
+        batches.extend(pass_holes(project, source, &active, &mut lanes).map(|round| round.released));
+        failures.extend(take_failures(&mut lanes).iter().map(|f| of_event(&f.batch.batch, f.event, &f.reason)));
     }
     for gap in lanes.iter().flat_map(|lane| lane.sequencers.iter().flat_map(|s| s.gaps())) {
         failures.push(of_event(&gap.batch.batch, gap.event, &gap.reason()));

@@ -17,6 +17,8 @@ pub const HASHED_BYTES: u64 = 64 << 10;
 pub struct Part {
     pub file: usize,
     pub segment: Segment,
+    /// The streams passed their holes behind it (`on_gap = "skip"`): a run ended there.
+    pub passes_holes: bool,
 }
 
 /// One source's log: what was consumed, in log order, and what is new.
@@ -74,7 +76,7 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>)
     for segment in last.map_or(&[][..], |s| &s.segments) {
         let Some(Some(file)) = on_disk.get(segment.file) else { continue };
         let segment_of_file = Segment { file: file.clone(), from: segment.from, to: Some(segment.to), last_line_counts: true };
-        intake.old.push(Part { file: segment.file, segment: segment_of_file });
+        intake.old.push(Part { file: segment.file, segment: segment_of_file, passes_holes: segment.passed_holes });
     }
     for file in found {
         let compressed = file.codec != Codec::Plain;
@@ -108,7 +110,8 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>)
         intake.files[number].size = file.size;
         let to = (!compressed).then_some(file.size);
         // an unterminated last line of a plain file may still be written to; a compressed file is complete
-        intake.fresh.push(Part { file: number, segment: Segment { file, from, to, last_line_counts: compressed } });
+        let segment = Segment { file, from, to, last_line_counts: compressed };
+        intake.fresh.push(Part { file: number, segment, passes_holes: false });
     }
     Ok(intake)
 }

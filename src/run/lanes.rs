@@ -76,7 +76,8 @@ pub fn load_aggregate(lanes: &mut [Lane], project: &Project, index: usize, store
     Ok(())
 }
 
-fn unusable(name: &str, why: &str) -> Error {
+/// What a snapshot that cannot be used means.
+pub fn unusable(name: &str, why: &str) -> Error {
     Error::new(Kind::Internal, format!("the snapshot of `{name}` cannot be used: {why}"))
         .with_help("`foldline rebuild` makes it anew from the log")
 }

@@ -11,6 +11,7 @@ pub mod given;
 pub mod intake;
 mod lanes;
 mod models;
+mod passing;
 mod refusal;
 pub mod replay;
 mod round;
@@ -144,7 +145,7 @@ impl Run<'_> {
         report.warnings.extend(warnings);
         refuse_bad(&bad)?;
         self.stop.check()?;
-        let set_aside = report.events.pending > 0;
+        let set_aside = report.sets_aside();
         report.exit_code = if set_aside { SET_ASIDE } else { 0 };
 
         let publishing = Instant::now();

@@ -14,7 +14,7 @@ pub fn refuse_bad(bad: &Tally) -> Result<()> {
         if refused == 1 { "1 record or event cannot be used".to_string() } else { format!("{refused} records or events cannot be used") };
     let mut error = Error::new(Kind::BadData, format!("{what}; nothing was published"));
     if bad.bad.by_kind.contains_key(BadKind::Gap.label()) {
-        error = error.with_help("a gap: export the log again from before the missing version; `on_gap = \"wait\"` in its [source] publishes all but the streams with a hole; `dedupe = \"none\"` is for a log whose versions mean nothing");
+        error = error.with_help("a gap: export the log again from before the missing version; `on_gap = \"wait\"` in its [source] publishes all but the streams with a hole, `on_gap = \"skip\"` goes on without what is missing; `dedupe = \"none\"` is for a log whose versions mean nothing");
     }
     if bad.bad.by_kind.keys().any(|kind| kind == BadKind::Contract.label()) {
         error = error.with_help("a contract: mend the log, or the type, NOT NULL or DEFAULT of the field in its [event.<Type>]");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::lanes::Lane;
+use super::passing::SHOWN_MAX;
 use crate::fold::carry::{fold_in_turn, has_carries};
 use crate::fold::event::{EventView, table_row};
 use crate::fold::{FoldFailure, Partition, Routed};
@@ -27,8 +28,11 @@ pub struct Round {
     pub folded: u64,
     pub filtered: u64,
     pub duplicates: u64,
+    pub late: u64,
     /// Batch of the round and event in it, in log order.
     pub conflicts: Vec<(usize, u32)>,
+    /// As `conflicts`, the first late ones.
+    pub late_first: Vec<(usize, u32)>,
 }
 
 /// What one lane saw in a round.
@@ -39,7 +43,16 @@ struct LaneRound {
     folded: u64,
     filtered: u64,
     duplicates: u64,
+    late: u64,
     conflicts: Vec<(usize, u32)>,
+    late_first: Vec<(usize, u32)>,
+}
+
+impl Sequenced {
+    /// Events that pass behind no event of a batch; `nothing`: a batch without events.
+    pub fn behind_nothing(nothing: Arc<Routed>, releases: Vec<Release<Arc<Routed>>>) -> Sequenced {
+        Sequenced { routed: nothing, verdicts: Verdicts::new(0), releases }
+    }
 }
 
 /// Sequences the batches' events and folds those that pass into the aggregates that are `active`. `last_position`: of
@@ -70,33 +83,51 @@ pub fn fold_round(
         }
         batch.releases.sort_by_key(|release| release.after);
     }
-    // the second exchange: by key, for the aggregates whose key spans streams
+    fold_spanning(project, active, lanes, &batches);
+    let mut conflicts: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.conflicts.iter().copied()).collect();
+    conflicts.sort_unstable();
+    let mut late_first: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.late_first.iter().copied()).collect();
+    late_first.sort_unstable();
+    late_first.truncate(SHOWN_MAX);
+    Round {
+        folded: seen.iter().map(|lane| lane.folded).sum(),
+        filtered: seen.iter().map(|lane| lane.filtered).sum(),
+        duplicates: seen.iter().map(|lane| lane.duplicates).sum(),
+        late: seen.iter().map(|lane| lane.late).sum(),
+        conflicts,
+        late_first,
+        batches,
+    }
+}
+
+/// The second exchange: by key, for the aggregates whose key spans streams.
+pub fn fold_spanning(project: &Project, active: &[bool], lanes: &mut [Lane], batches: &[Sequenced]) {
     let spanning: Vec<usize> = (0..project.aggregates.len()).filter(|i| active[*i] && project.aggregates[*i].spans_streams).collect();
     if !spanning.is_empty() {
         let (in_turn, side_by_side): (Vec<usize>, Vec<usize>) =
             spanning.into_iter().partition(|index| batches.iter().any(|batch| has_carries(*index, &batch.routed, &batch.releases)));
         for index in in_turn {
             let mut parts: Vec<&mut Partition> = lanes.iter_mut().map(|lane| &mut lane.folds[index]).collect();
-            for batch in &batches {
+            for batch in batches {
                 fold_in_turn(&project.aggregates[index], index, &mut parts, &batch.routed, &batch.verdicts, &batch.releases);
             }
         }
         lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
-            for batch in &batches {
+            for batch in batches {
                 for &index in &side_by_side {
                     lane.folds[index].fold(&project.aggregates[index], index, number, &batch.routed, &batch.verdicts, &batch.releases);
                 }
             }
         });
     }
-    let mut conflicts: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.conflicts.iter().copied()).collect();
-    conflicts.sort_unstable();
-    Round {
-        folded: seen.iter().map(|lane| lane.folded).sum(),
-        filtered: seen.iter().map(|lane| lane.filtered).sum(),
-        duplicates: seen.iter().map(|lane| lane.duplicates).sum(),
-        conflicts,
-        batches,
+}
+
+/// Counts an event that passes; a bad one was counted where it was read.
+pub fn count(routed: &Routed, event: usize, folded: &mut u64, filtered: &mut u64) {
+    match routed.batch.events.route[event] {
+        Route::Bad => {}
+        _ if routed.taken[event] => *folded += 1,
+        _ => *filtered += 1,
     }
 }
 
@@ -126,11 +157,7 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
         if sequenced {
             lane.sequencers[source].sequence(routed, events, mine, &batch.verdicts, &mut releases);
         }
-        let mut pass = |routed: &Routed, event: usize| match routed.batch.events.route[event] {
-            Route::Bad => {}
-            _ if routed.taken[event] => seen.folded += 1,
-            _ => seen.filtered += 1,
-        };
+        let mut pass = |routed: &Routed, event: usize| count(routed, event, &mut seen.folded, &mut seen.filtered);
         for &event in mine {
             let first = event as usize;
             let parts = events.parts(first);
@@ -140,6 +167,12 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
                 Verdict::Duplicate => seen.duplicates += parts as u64,
                 Verdict::Conflict => seen.conflicts.push((i, event)),
                 Verdict::Held => {}
+                Verdict::Late => {
+                    seen.late += parts as u64;
+                    if seen.late_first.len() < SHOWN_MAX {
+                        seen.late_first.push((i, event));
+                    }
+                }
             }
         }
         for release in &releases {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::append::Appender;
 use super::intake::{Ends, Part};
 use super::lanes::Lane;
+use super::passing::Rounds;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
 use super::{Stop, Tally};
 use crate::error::Result;
@@ -60,7 +61,8 @@ impl Scan<'_> {
     pub fn run(&self, parts: &[Part], files: &mut [manifest::LogFile], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let decoder = Decoder::new(self.project, self.source);
         let buffers = Buffers::default();
-        let mut jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads);
+        let jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads);
+        let mut rounds = Rounds::new(jobs, parts, self.project.sources[self.source].on_gap);
         // where lines are counted from; a part that was consumed before counts anew
         let mut lines: Vec<u64> = vec![0; files.len()];
         for part in parts.iter().rev() {
@@ -68,19 +70,23 @@ impl Scan<'_> {
         }
         let mut consumed: Vec<u64> = parts.iter().map(|p| p.segment.from).collect();
         let mut ends = vec![Ends::default(); parts.len()];
+        let mut passed_holes = vec![false; parts.len()];
         loop {
             self.stop.check()?;
             let begun = Instant::now();
-            let mut round = Vec::new();
-            while round.len() < ROUND_CHUNKS.max(4 * self.threads)
-                && let Some(job) = jobs.next_job()?
-            {
-                round.push(job);
-            }
+            let round = rounds.next_round(ROUND_CHUNKS.max(4 * self.threads))?;
             if round.is_empty() {
+                if self.pass_holes(parts, sinks, tally)?
+                    && let Some(last) = (0..parts.len()).rev().find(|part| consumed[*part] > parts[*part].segment.from)
+                {
+                    passed_holes[last] = true;
+                }
+                if rounds.goes_on() {
+                    continue;
+                }
                 break;
             }
-            let segments = jobs.segments();
+            let segments = rounds.jobs().segments();
             let pieces = round
                 .into_par_iter()
                 .map(|job| self.piece(&decoder, job.read(segments, &buffers)?, parts, sinks.active, &buffers))
@@ -123,7 +129,8 @@ impl Scan<'_> {
             if part.segment.from == 0 && part.segment.file.codec != Codec::Plain && consumed[i] == files[part.file].consumed {
                 (files[part.file].head_hash, files[part.file].tail_hash) = ends[i].hashes();
             }
-            tally.consumed.push((part.file, part.segment.from, consumed[i]));
+            let (from, to, passed_holes) = (part.segment.from, consumed[i], passed_holes[i]);
+            tally.consumed.push(manifest::Segment { file: part.file, from, to, passed_holes });
         }
         Ok(())
     }
@@ -151,6 +158,10 @@ impl Scan<'_> {
             tally.folded += round.folded;
             tally.filtered += round.filtered;
             tally.duplicates += round.duplicates;
+            tally.passing.late += round.late;
+            for (batch, event) in &round.late_first {
+                tally.passing.show_late(parts, &round.batches[*batch].routed.batch, *event);
+            }
             tally.bad_records += round.conflicts.len() as u64;
             let parts = |(batch, event): &(usize, u32)| round.batches[*batch].routed.batch.events.parts(*event as usize) as u64;
             tally.further_events -= round.conflicts.iter().map(|conflict| parts(conflict) - 1).sum::<u64>();
@@ -168,7 +179,7 @@ impl Scan<'_> {
     }
 
     /// Reports the events that folds could not apply, in log order.
-    fn failures(&self, parts: &[Part], sinks: &mut Sinks, tally: &mut Tally) {
+    pub(super) fn failures(&self, parts: &[Part], sinks: &mut Sinks, tally: &mut Tally) {
         let failures = take_failures(sinks.lanes);
         for failure in failures {
             tally.bad_event(parts, &failure.batch.batch, failure.event, BadKind::Fold, &failure.reason);
@@ -176,7 +187,7 @@ impl Scan<'_> {
     }
 
     /// Hands event tables their events and takes the rows that folds gave out.
-    fn append(&self, round: &[Sequenced], sinks: &mut Sinks) -> Result<()> {
+    pub(super) fn append(&self, round: &[Sequenced], sinks: &mut Sinks) -> Result<()> {
         sinks.event_tables.par_iter_mut().enumerate().try_for_each(|(number, table)| {
             let Some(table) = table else { return Ok(()) };
             for batch in round {

@@ -3,6 +3,7 @@
 use super::append::Appender;
 use super::decide::Decision;
 use super::lanes::{self, Lane};
+use super::passing;
 use crate::error::Result;
 use crate::fold::rows_schema;
 use crate::model::event_columns;
@@ -21,6 +22,7 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
         let sequenced_anew = decision.replays(project, source);
         if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
             lanes::load_streams(lanes, source, store, entry)?;
+            passing::load(lanes, source, store, entry)?;
         }
     }
     for (index, aggregate) in project.aggregates.iter().enumerate() {
@@ -107,9 +109,12 @@ pub fn save(
     }
     for (source, entry) in next.sources.iter_mut().enumerate() {
         let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
-        entry.streams = match last.and_then(|m| m.source(&entry.name)) {
-            Some(last) if !read => last.streams.clone(),
-            _ => lanes::save_streams(lanes, project, source, store, next.generation)?,
+        (entry.streams, entry.passed) = match last.and_then(|m| m.source(&entry.name)) {
+            Some(last) if !read => (last.streams.clone(), last.passed.clone()),
+            _ => (
+                lanes::save_streams(lanes, project, source, store, next.generation)?,
+                passing::save(lanes, source, &entry.name, store, next.generation)?,
+            ),
         };
     }
     Ok(())

@@ -168,6 +168,14 @@ impl Jobs {
 }
 
 impl Job {
+    /// Index into the scan's segments.
+    pub fn segment(&self) -> usize {
+        match self {
+            Job::Range { segment, .. } => *segment,
+            Job::Ready(chunk) => chunk.segment,
+        }
+    }
+
     /// Reads what the job stands for.
     pub fn read(self, segments: &[Segment], buffers: &Buffers) -> Result<Chunk> {
         match self {

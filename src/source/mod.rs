@@ -6,6 +6,7 @@ pub mod contract;
 pub mod decode;
 pub mod files;
 pub mod json;
+pub mod passed;
 pub mod sequence;
 pub mod upcast;
 

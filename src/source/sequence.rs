@@ -11,6 +11,7 @@ use compact_str::CompactString;
 use hashbrown::{HashMap, HashTable};
 
 use super::batch::{Events, Route};
+use super::passed::{Range, is_late};
 
 /// What the sequencer says of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Verdict {
     Held,
     /// The same version again with another id or content, or a version before the stream's first.
     Conflict,
+    /// It came after the place of its version had been passed.
+    Late,
 }
 
 /// One verdict per event of a batch; each partition of streams writes its own events' entries.
@@ -37,6 +40,7 @@ impl Verdicts {
             1 => Verdict::Duplicate,
             2 => Verdict::Held,
             3 => Verdict::Conflict,
+            4 => Verdict::Late,
             _ => Verdict::Pass,
         }
     }
@@ -46,7 +50,7 @@ impl Verdicts {
     }
 
     /// For an event and the further parts of its record, `parts` in all.
-    fn set(&self, event: usize, parts: usize, verdict: Verdict) {
+    pub(super) fn set(&self, event: usize, parts: usize, verdict: Verdict) {
         for part in &self.0[event..event + parts] {
             part.store(verdict as u8, Ordering::Relaxed);
         }
@@ -84,12 +88,12 @@ pub struct Gap<B> {
 }
 
 /// An event that came early.
-struct Waiting<B> {
-    batch: B,
-    event: u32,
+pub(super) struct Waiting<B> {
+    pub(super) batch: B,
+    pub(super) event: u32,
     /// How many events its record became; they stand behind each other. None for a bad record.
-    parts: u32,
-    mark: u64,
+    pub(super) parts: u32,
+    pub(super) mark: u64,
 }
 
 impl<B> Gap<B> {
@@ -125,15 +129,29 @@ pub struct Sequencer<B> {
     /// `Some`: the version that every stream begins with; `None`: 0 or 1.
     first_version: Option<i64>,
     index: HashTable<u32>,
-    streams: Vec<Stream>,
-    held: HashMap<u32, BTreeMap<i64, Waiting<B>>>,
+    pub(super) streams: Vec<Stream>,
+    pub(super) held: HashMap<u32, BTreeMap<i64, Waiting<B>>>,
+    /// By stream: the versions that were missing when their place was passed, ascending. Mostly empty.
+    pub(super) passed: HashMap<u32, Vec<Range>>,
     /// True since something changed that a snapshot must know.
     pub dirty: bool,
 }
 
 impl<B: Clone> Sequencer<B> {
     pub fn new(first_version: Option<i64>) -> Self {
-        Sequencer { first_version, index: HashTable::new(), streams: Vec::new(), held: HashMap::new(), dirty: false }
+        Sequencer {
+            first_version,
+            index: HashTable::new(),
+            streams: Vec::new(),
+            held: HashMap::new(),
+            passed: HashMap::new(),
+            dirty: false,
+        }
+    }
+
+    /// The lowest version that a stream may begin with.
+    pub(super) fn lowest(&self) -> i64 {
+        self.first_version.unwrap_or(0)
     }
 
     /// Takes up a stream from a snapshot.
@@ -181,15 +199,19 @@ impl<B: Clone> Sequencer<B> {
         held
     }
 
-    /// The number of an event's stream; a new one that begins with `version` so far is known from now on.
-    fn number_of(&mut self, events: &Events, event: usize, version: i64) -> u32 {
-        let (name, hash) = (events.stream.get(event), events.stream_hash[event]);
+    pub(super) fn find(&self, name: &str, hash: u64) -> Option<u32> {
         let found = self.index.find(spread(hash), |n| {
             let stream = &self.streams[*n as usize];
             stream.hash == hash && stream.name == name
         });
-        match found {
-            Some(number) => *number,
+        found.copied()
+    }
+
+    /// The number of an event's stream; a new one that begins with `version` so far is known from now on.
+    fn number_of(&mut self, events: &Events, event: usize, version: i64) -> u32 {
+        let (name, hash) = (events.stream.get(event), events.stream_hash[event]);
+        match self.find(name, hash) {
+            Some(number) => number,
             None => self.insert(Stream { name: name.into(), hash, last: None, first: version, mark: events.mark[event] }),
         }
     }
@@ -223,6 +245,7 @@ impl<B: Clone> Sequencer<B> {
             let number = self.number_of(events, at, version);
             let parts_waiting = self.parts_waiting(events, at);
             self.dirty = true;
+            let lowest = self.lowest();
             let stream = &mut self.streams[number as usize];
             let begins = match self.first_version {
                 Some(first) => version == first,
@@ -235,8 +258,10 @@ impl<B: Clone> Sequencer<B> {
                 }
                 Some(last) if last.checked_add(1) == Some(version) => Verdict::Pass,
                 Some(last) if version == last && stream.mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
+                Some(last) if version < last && is_late(&self.passed, number, version) => Verdict::Late,
                 Some(_) if version < stream.first => Verdict::Conflict,
                 Some(last) if version <= last => Verdict::Duplicate,
+                None if version < lowest => Verdict::Conflict,
                 _ => {
                     let waiting = self.held.entry(number).or_default();
                     match waiting.entry(version) {
@@ -325,7 +350,7 @@ pub fn spread(hash: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn events(versions: &[(&str, i64, u64)]) -> Events {
@@ -345,7 +370,7 @@ mod tests {
         events
     }
 
-    fn judge(sequencer: &mut Sequencer<u8>, versions: &[(&str, i64, u64)]) -> (Vec<Verdict>, Vec<(u32, u32)>) {
+    pub fn judge(sequencer: &mut Sequencer<u8>, versions: &[(&str, i64, u64)]) -> (Vec<Verdict>, Vec<(u32, u32)>) {
         let events = events(versions);
         let verdicts = Verdicts::new(events.len());
         let mut releases = Vec::new();
@@ -461,11 +486,22 @@ mod tests {
     #[test]
     fn what_still_waits_at_the_end_is_a_gap() {
         let mut sequencer = Sequencer::new(Some(1));
-        let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 0), ("a", 4, 0), ("a", 3, 0), ("b", 0, 0)]);
+        let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 0), ("a", 4, 0), ("a", 3, 0), ("bb", 2, 0)]);
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Held, Verdict::Held, Verdict::Held]);
         let mut gaps: Vec<_> = sequencer.gaps().into_iter().map(|g| (g.stream, g.last, g.found)).collect();
         gaps.sort();
-        assert_eq!(gaps, [("a".into(), Some(1), 3), ("b".into(), None, 0)]);
+        assert_eq!(gaps, [("a".into(), Some(1), 3), ("bb".into(), None, 2)]);
         assert_eq!(sequencer.pending(), 3);
+    }
+
+    #[test]
+    fn a_version_below_every_first_one_is_a_conflict_whenever_it_comes() {
+        use Verdict::*;
+        let (verdicts, _) = judge(&mut Sequencer::new(Some(1)), &[("a", 0, 1), ("a", 1, 2), ("a", 0, 1)]);
+        assert_eq!(verdicts, [Conflict, Pass, Conflict]);
+        let (verdicts, _) = judge(&mut Sequencer::new(None), &[("a", -1, 1), ("a", 0, 2), ("a", -1, 1)]);
+        assert_eq!(verdicts, [Conflict, Pass, Conflict]);
+        let (verdicts, _) = judge(&mut Sequencer::new(Some(0)), &[("a", 1, 1), ("a", 0, 2)]);
+        assert_eq!(verdicts, [Held, Pass]);
     }
 }

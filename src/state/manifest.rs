@@ -87,6 +87,8 @@ pub struct Source {
     /// How many events those records became; bad ones are none of them.
     #[serde(default)]
     pub pending_events: u64,
+    #[serde(default)]
+    pub passed: Passed,
     /// The last position that passed, where duplicates are told by it (`dedupe = "position"`).
     #[serde(default)]
     pub last_position: Option<i64>,
@@ -130,6 +132,18 @@ pub struct Segment {
     /// Decompressed bytes.
     pub from: u64,
     pub to: u64,
+    /// The end of a run at which streams passed their holes (`on_gap = "skip"`): every replay passes them here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passed_holes: bool,
+}
+
+/// The versions that streams went on without (`on_gap = "skip"`): late when they come after all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Passed {
+    /// A row for each hole: stream, first and last version; none where no stream has passed one.
+    pub file: Option<DataFile>,
+    /// How many streams that are.
+    pub streams: u64,
 }
 
 /// A Parquet file under `.foldline/`.
@@ -265,7 +279,7 @@ impl Manifest {
 
     /// Every file under `.foldline/` that this generation needs.
     pub fn data_files(&self) -> impl Iterator<Item = &DataFile> {
-        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending));
+        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file));
         let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas));
         let rows = self.aggregates.iter().flat_map(|a| &a.rows).flat_map(|r| &r.files);
         let events = self.event_tables.iter().flat_map(|t| &t.files);

@@ -256,3 +256,17 @@ fn table(db: &duckdb::Connection, query: &str) -> String {
     let rows: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     rows.join("\n")
 }
+
+/// A small generator of numbers (splitmix64): the same cases everywhere.
+pub struct Random(pub u64);
+
+impl Random {
+    /// Less than `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+}
