@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 /// The text on one line, with every character that is no visible part of it spelled out as JSON spells it (`\n`,
 /// `\u001b`, `\u202e`).
-pub fn printable(text: &str) -> Cow<'_, str> {
-    escaped(text, |_| false)
+pub fn printable(text: &str) -> String {
+    escaped(text, |_| false).into_owned()
 }
 
 /// As [`printable`], of a text that may have several lines: line breaks and tabs stay. JSON, in which such characters
@@ -26,7 +26,7 @@ pub fn printable_start(text: &str, chars_max: usize) -> String {
     let mut rest = text.char_indices().skip(chars_max).map(|(at, _)| at);
     match rest.next() {
         Some(end) => format!("{}…", printable(&text[..end])),
-        None => printable(text).into_owned(),
+        None => printable(text),
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     fn what_steers_a_terminal_is_spelled_out_and_the_rest_stays() {
         assert_eq!(printable("a\u{1b}[2J\u{9b}1m\r\n\tz"), r"a\u001b[2J\u009b1m\r\n\tz");
         assert_eq!(printable("x\u{202e}y\u{2066}\u{200b}\u{feff}\u{e0041}"), r"x\u202ey\u2066\u200b\ufeff\udb40\udc41");
-        assert!(matches!(printable("Ünïcode 😀 日本 e\u{301}"), Cow::Borrowed(_)));
+        assert!(matches!(printable_lines("Ünïcode 😀 日本 e\u{301}"), Cow::Borrowed(_)));
         assert_eq!(printable_lines("a\n\tb\u{7}\n"), "a\n\tb\\u0007\n");
         assert_eq!(printable_painted("\u{1b}[1m\u{9b}"), "\u{1b}[1m\\u009b");
         assert_eq!(printable_start("ä\nbc", 2), r"ä\n…");

@@ -223,7 +223,7 @@ impl Table {
 
     fn row<const N: usize>(&mut self, cells: [String; N]) {
         assert_eq!(N, self.header.len(), "a row has a cell for each column");
-        self.rows.push(cells.iter().map(|cell| printable(cell).into_owned()).collect());
+        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
     fn write(&self, out: &mut String, paint: Paint, width: usize) {

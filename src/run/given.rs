@@ -174,9 +174,7 @@ fn compare(
             used[found] = true;
             continue;
         }
-        let show = |at: usize, value: &Option<String>| {
-            printable(&format!("{} = {}", columns[at].0, value.as_deref().unwrap_or("NULL"))).into_owned()
-        };
+        let show = |at: usize, value: &Option<String>| printable(&format!("{} = {}", columns[at].0, value.as_deref().unwrap_or("NULL")));
         let mut text = format!("{name}: no row has {}", wanted.iter().map(|(at, v)| show(*at, v)).collect::<Vec<_>>().join(", "));
         // the nearest row tells most
         if let Some(nearest) = (0..rows.len()).filter(|i| !used[*i]).max_by_key(|i| (agrees(&rows[*i]), std::cmp::Reverse(*i))) {
