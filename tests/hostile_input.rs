@@ -367,3 +367,29 @@ fn two_hundred_thousand_event_types_are_filtered_or_counted() {
     project.foldline(&["run"]).exits(0);
     assert_eq!(one(&project.path("out/m.parquet"), "n"), "20000");
 }
+
+#[test]
+fn a_time_is_a_moment_and_an_infinite_one_a_bad_record() {
+    let record = |time: &str| format!("{{\"stream_id\":\"a-1\",\"type\":\"T\",\"version\":1,\"time\":{time}}}\n");
+    let times =
+        ["\"infinity\"", "\"-infinity\"", "1e400", "1577836800", "\"\"", "\"2020-02-30\"", "\"2016-12-31T23:59:60Z\"", "{}", "true"];
+    for time in times {
+        let said = refused(record(time));
+        assert!(said.contains("log.ndjson:1: envelope: `time`: "), "{time}: {said}");
+    }
+    // the first and the last moment that there are, also where the time of the log is read
+    for (time, text) in [("294247-01-10 04:00:54.775806", "294247-01-10"), ("290309-12-22 (BC) 00:00:00", "290309-12-22 (BC)")] {
+        let file = PROJECT.replace("SELECT id, n, t", "SELECT id, as_of()::DATE AS d, n, t");
+        let project = Project::new(&file);
+        project.write("log.ndjson", record(&format!("\"{time}\"")));
+        project.foldline(&["run"]).exits(0);
+        assert_eq!(one(&project.path("out/m.parquet"), "d"), text);
+    }
+}
+
+#[test]
+fn a_test_may_give_the_greatest_version_and_go_on() {
+    let tests = "[[test]]\nname = \"x\"\ngiven = [\n{ stream = \"a-1\", type = \"T\", version = 9223372036854775807 },\n{ stream = \"a-1\", type = \"T\" },\n]\nthen = { a = [] }\n";
+    let output = Project::new(&format!("{PROJECT}{tests}")).foldline(&["test"]);
+    assert!(matches!(output.code, Some(0 | 13)), "{}", output.stderr);
+}

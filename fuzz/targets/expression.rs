@@ -85,7 +85,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // the first letter chooses what the expression is assigned to
     let (wanted, text) = match text.chars().next() {
-        Some(c) if ('0'..='9').contains(&c) => (Some(&TABLE.types[c as usize - '0' as usize]), &text[1..]),
+        Some(c) if c.is_ascii_digit() => (Some(&TABLE.types[c as usize - '0' as usize]), &text[1..]),
         _ => (None, text),
     };
     if let Ok(column) = parse_column(text) {

@@ -13,7 +13,7 @@ use super::json::{self, Paths, Span};
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
 use crate::project::{Dedupe, Envelope, FieldRole, Given, OnGap, Payload, Project, TypePlan};
-use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
+use crate::sql::{self, Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
 const KNOWN_TYPES_MAX: usize = 100_000;
@@ -213,7 +213,7 @@ impl<'p> Decoder<'p> {
             return refuse(BadKind::Envelope, "`position` is NULL, and `dedupe = \"position\"` tells duplicates by it");
         }
         let time = match envelope.time.as_ref().map(|e| value_of(e, env)).transpose() {
-            Ok(Some(Value::Timestamp(t))) => Some(t),
+            Ok(Some(Value::Timestamp(t))) => Some(moment(t)?),
             Ok(_) => None,
             Err(e) => return refuse(BadKind::Envelope, format!("`time`: {e}")),
         };
@@ -438,14 +438,14 @@ impl<'p> Decoder<'p> {
             events.stream.push(&event.stream);
             events.event_type.push(&event.event_type);
             let version = versions.entry(event.stream.clone()).or_default();
-            *version = event.version.unwrap_or(*version + 1);
+            *version = event.version.unwrap_or(version.saturating_add(1));
             events.version.push(Some(*version));
             events.position.push(Some(event.position.unwrap_or((before + number) as i64 + 1)));
             let time = event.time.as_deref().map(|time| cast_text(time, &Type::Timestamp));
             events.id.push(event.id.as_deref().unwrap_or(""));
             let (time, mut failed) = match time {
                 None => (Some(FIRST_TIME + (before + number) as i64 * 1_000_000), None),
-                Some(Ok(Value::Timestamp(t))) => (Some(t), None),
+                Some(Ok(Value::Timestamp(t))) => (Some(t), moment(t).err()),
                 Some(Ok(_)) => (None, None),
                 Some(Err(e)) => (None, Some(Refusal { kind: BadKind::Envelope, reason: format!("`time`: {}", e.0) })),
             };
@@ -579,6 +579,11 @@ fn required_text<'a>(expr: &Expr, env: &RecordEnv<'a>, name: &str) -> std::resul
         Ok(_) => refuse(BadKind::Envelope, format!("no {name}: {}", shortened(env.text))),
         Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {e}")),
     }
+}
+
+/// An event's time is a moment: an infinite one would be the greatest of the log for ever.
+fn moment(time: i64) -> std::result::Result<i64, Refusal> {
+    if sql::is_finite(time) { Ok(time) } else { refuse(BadKind::Envelope, "`time`: infinity is no moment") }
 }
 
 fn optional_int(expr: Option<&Expr>, env: &RecordEnv, name: &str) -> std::result::Result<Option<i64>, Refusal> {
