@@ -19,7 +19,7 @@ fn file(path: &str) -> DataFile {
 fn a_manifest_is_read_as_it_was_written() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), None).unwrap();
-    for folder in ["streams", "snapshots/o", "events/E"] {
+    for folder in ["streams", "quarantine", "snapshots/o", "events/E"] {
         fs::create_dir_all(dir.path().join(".foldline").join(folder)).unwrap();
     }
     let mut full = manifest(1);
@@ -44,6 +44,7 @@ fn a_manifest_is_read_as_it_was_written() {
         streams: vec![file("streams/1.parquet")],
         pending: vec![file("streams/1-pending.parquet")],
         pending_events: 1,
+        quarantine: Quarantine { files: vec![file("quarantine/1.parquet")], entries: 1, unplaced: 0 },
         passed: Default::default(),
         last_position: Some(-1),
         last_event_time: Some(i64::MAX),
@@ -76,7 +77,7 @@ fn a_manifest_is_read_as_it_was_written() {
     full.max_event_time = Some(-5);
     store.commit(&full).unwrap();
     assert_eq!(store.newest().unwrap(), Some(full.clone()));
-    assert_eq!(full.data_files().count(), 6);
+    assert_eq!(full.data_files().count(), 7);
     assert_eq!(full.duckdb, "v1.5.6");
 }
 

@@ -1,10 +1,11 @@
 //! `foldline check`: compile the project and bind its SQL; no data is touched.
 
-use super::{Context, Done};
+use super::{Context, Done, quarantine};
 use crate::error::Error;
 use crate::model::{Limits, check_bind};
 use crate::printable::printable;
 use crate::report::counted;
+use crate::state::store;
 
 pub fn check(context: &Context) -> Done {
     let project = context.project()?;
@@ -15,6 +16,11 @@ pub fn check(context: &Context) -> Done {
         return Err(errors);
     }
     context.warn(&project.warnings);
+    let kept = store::newest(&project.root.join(".foldline")).map_err(|e| vec![e])?;
+    let in_quarantine: u64 = kept.iter().flat_map(|m| &m.sources).map(|s| s.quarantine.entries).sum();
+    if in_quarantine > 0 {
+        context.say(&format!("{}\n", quarantine::in_quarantine(in_quarantine)));
+    }
     let count = |n: usize, one: &str| counted(n as u64, one);
     if context.json {
         let json = serde_json::json!({
@@ -24,6 +30,7 @@ pub fn check(context: &Context) -> Done {
             "read_models": project.read_models.len(),
             "tests": project.tests.len(),
             "warnings": project.warnings,
+            "in_quarantine": in_quarantine,
         });
         return context.print(&format!("{json}\n"));
     }

@@ -5,6 +5,7 @@ mod context;
 mod diff;
 mod path;
 mod plan;
+mod quarantine;
 mod rollback;
 mod run;
 mod status;
@@ -40,7 +41,7 @@ Examples:
   foldline run --json | jq .events   the report, for a machine
 
 Exit codes:
-  0 done   2 usage   10 history changed   13 test, verify or diff found a difference
+  0 done   2 usage   3 done, with events set aside or waiting   10 history changed   13 test, verify or diff found a difference
   14 a check failed   65 bad data   66 no input   70 internal   74 I/O   75 locked by another run
   78 bad project file";
 
@@ -95,6 +96,8 @@ enum Verb {
     Status,
     /// Publish an earlier generation again, until it is released
     Rollback(rollback::RollbackArgs),
+    /// Records and events that were set aside
+    Quarantine(quarantine::QuarantineArgs),
     /// Print where the current generation of a read model lies, links resolved
     Path {
         #[arg(required_unless_present = "all")]
@@ -116,8 +119,6 @@ enum Later {
     Inspect(Rest),
     #[command(hide = true)]
     History(Rest),
-    #[command(hide = true)]
-    Quarantine(Rest),
     #[command(hide = true)]
     Schedule(Rest),
     #[command(hide = true)]
@@ -180,6 +181,7 @@ pub fn main() -> ExitCode {
         Verb::Diff(args) => diff::diff(&context, args),
         Verb::Status => status::status(&context),
         Verb::Rollback(args) => rollback::rollback(&context, args),
+        Verb::Quarantine(args) => quarantine::quarantine(&context, args),
         Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
         Verb::Later(later) => Err(not_built(&later)),
     };
@@ -201,7 +203,6 @@ fn not_built(later: &Later) -> Vec<Error> {
         Later::Init(_) => "init",
         Later::Inspect(_) => "inspect",
         Later::History(_) => "history",
-        Later::Quarantine(_) => "quarantine",
         Later::Schedule(_) => "schedule",
         Later::Docs(_) => "docs",
     };

@@ -1,6 +1,6 @@
 //! `foldline plan`: what a run would read, replay and write.
 
-use super::{Context, Done, rollback};
+use super::{Context, Done, quarantine, rollback};
 use crate::printable::printable;
 use crate::publish;
 use crate::report::{counted, human_bytes, human_seconds};
@@ -45,13 +45,17 @@ pub fn plan(context: &Context) -> Done {
         }
         text.push_str(if total_of_source > 0 { &about } else { "" });
         text.push('\n');
+        let in_quarantine = last.as_ref().and_then(|m| m.source(&definition.name)).map_or(0, |s| s.quarantine.entries);
+        if in_quarantine > 0 {
+            text.push_str(&format!("  {}\n", quarantine::in_quarantine(in_quarantine)));
+        }
         if context.verbose {
             for part in fresh {
                 text.push_str(&format!("  {} from byte {}\n", printable(&part.segment.file.name), part.segment.from));
             }
         }
         sources.push(serde_json::json!({
-            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events,
+            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events, "in_quarantine": in_quarantine,
         }));
     }
     let mut aggregates = Vec::new();

@@ -12,12 +12,14 @@ use crate::report::{bad_records, stderr_width, summary};
 use crate::run::{self, Options, Stop};
 
 /// Which of the verbs that run the project.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Mode {
     Run,
     Rebuild,
     /// `rollback --release`
     Release,
+    /// `quarantine retry`, of these sources
+    Retry(Vec<String>),
 }
 
 /// The wall clock, for reports and manifests: RFC 3339, UTC.
@@ -38,6 +40,7 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     let options = Options {
         rebuild: mode == Mode::Rebuild,
         release: mode == Mode::Release,
+        retry: if let Mode::Retry(sources) = mode { sources } else { Vec::new() },
         select: args.select,
         wait: args.wait,
         ..options(context)
@@ -84,6 +87,7 @@ pub(super) fn options(context: &Context) -> Options {
         quiet: context.quiet,
         now: now(),
         release: false,
+        retry: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `foldline status`: what is published, how far the logs are consumed, what is stale.
 
-use super::{Context, Done, rollback};
+use super::{Context, Done, quarantine, rollback};
 use crate::printable::printable;
 use crate::report::{counted, human_bytes};
 use crate::run::decide::Decision;
@@ -45,6 +45,10 @@ pub fn status(context: &Context) -> Done {
             text.push_str(&format!(", {} wait", human_bytes(bytes)));
         }
         text.push('\n');
+        let in_quarantine = entry.map_or(0, |s| s.quarantine.entries);
+        if in_quarantine > 0 {
+            text.push_str(&format!("    {}\n", quarantine::in_quarantine(in_quarantine)));
+        }
         let waits = entry.map_or(Ok(Vec::new()), |entry| waiting::read(&project.root.join(".foldline"), entry)).map_err(|e| vec![e])?;
         let mut pending = Vec::new();
         for hole in waiting::holes(&waits) {
@@ -67,7 +71,7 @@ pub fn status(context: &Context) -> Done {
         }
         sources.push(serde_json::json!({
             "name": definition.name, "passed_streams": passed, "records": records, "files": entry.map_or(0, |s| s.files.len()),
-            "last_event_time": until, "waiting_bytes": waiting, "pending": pending,
+            "last_event_time": until, "waiting_bytes": waiting, "pending": pending, "in_quarantine": in_quarantine,
         }));
     }
     let mut aggregates = Vec::new();

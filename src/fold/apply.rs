@@ -4,6 +4,7 @@ use super::cells::{RowCells, holds};
 use super::event::EventView;
 use super::route::{NO_ELEMENT, Part, Step, Touch};
 use super::table::{Place, Table};
+use super::undo::{self, Before};
 use super::update::{self, Found};
 use crate::project::{Aggregate, AggregatePlan, Rule, Var};
 use crate::sql::{Column, Env, Slot, Type, Value};
@@ -106,28 +107,29 @@ pub struct Application<'a> {
 }
 
 impl Application<'_> {
-    /// Applies a touch to its row, or to every row, and says to how many. The error is the event's: what failed, with
-    /// the rule's name.
-    pub fn apply(&mut self, touch: &Touch) -> Result<u64, String> {
+    /// The rows that a touch of all rows concerns.
+    pub fn rows_of_all(&self, touch: &Touch) -> Vec<usize> {
+        let own: Vec<&Touch> = self.part.of_event(touch.event).iter().filter(|touch| !touch.all).collect();
+        // found by its key too: that touch has these steps as well
+        let found = |row: &usize| own.iter().any(|touch| self.part.key(touch) == self.table.key(*row));
+        self.table.rows().filter(|row| !found(row)).collect()
+    }
+
+    /// Applies a touch to the row of a key. The error is the event's: what failed, with the rule's name. Where the
+    /// aggregate quarantines, the row is then as it was before.
+    pub fn apply(&mut self, touch: &Touch, hash: u64, key: &[u8]) -> Result<(), String> {
         let part = self.part;
         let steps = part.steps(touch);
-        if touch.all {
-            let rows: Vec<usize> = self.table.rows().collect();
-            let mut applied = 0;
-            for row in rows {
-                let key = self.table.key(row).to_vec();
-                // found by its key too: that touch has these steps as well
-                if part.of_event(touch.event).iter().any(|touch| !touch.all && part.key(touch) == key) {
-                    continue;
-                }
-                let hash = xxhash_rust::xxh3::xxh3_64(&key);
-                self.row(Some(row), hash, &key, steps, &touch.place)?;
-                applied += 1;
-            }
-            return Ok(applied);
+        let row = self.table.find(hash, key);
+        if !self.aggregate.quarantines || !undo::may_be_half_done(self.plan, steps) {
+            return self.row(row, hash, key, steps, &touch.place);
         }
-        let key = part.key(touch);
-        self.row(self.table.find(touch.hash, key), touch.hash, key, steps, &touch.place).map(|()| 1)
+        let before = Before::of(self.plan, steps, row, self.table, self.rows_out);
+        let result = self.row(row, hash, key, steps, &touch.place);
+        if result.is_err() {
+            before.restore(hash, key, self.table, self.rows_out);
+        }
+        result
     }
 
     fn row(&mut self, mut row: Option<usize>, hash: u64, key: &[u8], steps: &[Step], place: &Place) -> Result<(), String> {

@@ -48,6 +48,15 @@ fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], 
     let Some(touches) = &routed.touches[index] else { return };
     let first = touches.carries.partition_point(|carry| carry.event < event);
     for carry in touches.carries[first..].iter().take_while(|carry| carry.event == event) {
+        let (from, to) = (partition_of(carry.from.0), partition_of(carry.to.0));
+        if parts[to].stop_of(&carry.to.1).is_some() {
+            continue;
+        }
+        if let Some(stop) = parts[from].stop_of(&carry.from.1) {
+            let reason = format!("the row that it goes on from stands still: {stop}");
+            parts[to].stop(index, routed, event, &carry.to.1, reason);
+            continue;
+        }
         carry_row(parts, carry);
     }
     for &number in touched {

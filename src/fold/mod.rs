@@ -12,9 +12,10 @@ pub mod key;
 pub mod partition;
 pub mod route;
 pub mod table;
+mod undo;
 mod update;
 
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
-pub use partition::{FoldFailure, Partition};
+pub use partition::{FoldFailure, Partition, Stop};
 pub use route::{PARTITIONS, Routed, compute, partition_of, route};
 pub use table::{META_COLUMNS, Table, schema};

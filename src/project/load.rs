@@ -122,7 +122,7 @@ impl Loader {
 
         let mut aggregates: Vec<Aggregate> = defs.iter().map(|def| finish_aggregate(def, &contracts, &upcasts, &sources)).collect();
         let mut event_tables = event_tables;
-        depend_on_what_is_skipped(&sources, &mut aggregates, &mut event_tables);
+        depend_on_what_is_refused(&sources, &mut aggregates, &mut event_tables);
         let fingerprint_of = |kind: &str, name: &str| match kind {
             "aggregate" => {
                 aggregates.iter().find(|aggregate| aggregate.name == name).map_or(String::new(), |aggregate| aggregate.fingerprint.clone())
@@ -286,38 +286,53 @@ fn event_tables<'a>(
     out
 }
 
-/// Where bad records are passed over, what one definition refuses (a key that is NULL, a field against its contract) is
-/// lost for all: then each depends on every other one of the source, and a change of one replays all.
-fn depend_on_what_is_skipped(sources: &[Source], aggregates: &mut [Aggregate], event_tables: &mut [EventTable]) {
-    let refusing = |index: usize, aggregates: &[Aggregate], event_tables: &[EventTable]| {
-        let mut canon = Canon::new("refusing");
-        for aggregate in aggregates.iter().filter(|aggregate| aggregate.sources.contains(&index)) {
-            canon.add("aggregate", &aggregate.fingerprint);
-        }
-        for table in event_tables {
-            canon.add("event_table", &table.fingerprint);
-        }
-        canon.finish()
-    };
-    let skipping: Vec<(usize, String)> = (0..sources.len())
-        .filter(|index| sources[*index].on_bad_record == OnBadRecord::Skip)
-        .map(|index| (index, refusing(index, aggregates, event_tables)))
+/// Where bad records are passed over or set aside, what one definition refuses (a key that is NULL, a field against its
+/// contract) is lost for all: then each depends on every other one of the source, and a change of one replays all.
+fn depend_on_what_is_refused(sources: &[Source], aggregates: &mut [Aggregate], event_tables: &mut [EventTable]) {
+    let groups = refusing_groups(sources, aggregates, event_tables);
+    let in_group = |group: &[usize], aggregate: &Aggregate| aggregate.sources.iter().any(|source| group.contains(source));
+    let refusing: Vec<String> = groups
+        .iter()
+        .map(|group| {
+            let mut canon = Canon::new("refusing");
+            for aggregate in aggregates.iter().filter(|aggregate| in_group(group, aggregate)) {
+                canon.add("aggregate", &aggregate.fingerprint);
+            }
+            for table in event_tables.iter() {
+                canon.add("event_table", &table.fingerprint);
+            }
+            canon.finish()
+        })
         .collect();
-    let with = |fingerprint: &mut String, concerns: &dyn Fn(usize) -> bool| {
-        for (_, refusing) in skipping.iter().filter(|(index, _)| concerns(*index)) {
-            let mut canon = Canon::new("skipping");
-            canon.add("own", fingerprint);
-            canon.add("refusing", refusing);
-            *fingerprint = canon.finish();
-        }
+    let with = |fingerprint: &mut String, refusing: &String| {
+        let mut canon = Canon::new("skipping");
+        canon.add("own", fingerprint);
+        canon.add("refusing", refusing);
+        *fingerprint = canon.finish();
     };
-    for aggregate in aggregates {
-        let sources = aggregate.sources.clone();
-        with(&mut aggregate.fingerprint, &|index| sources.contains(&index));
+    for (group, refusing) in groups.iter().zip(&refusing) {
+        for aggregate in aggregates.iter_mut().filter(|aggregate| in_group(group, aggregate)) {
+            with(&mut aggregate.fingerprint, refusing);
+        }
+        for table in event_tables.iter_mut() {
+            with(&mut table.fingerprint, refusing);
+        }
     }
-    for table in event_tables {
-        with(&mut table.fingerprint, &|_| true);
+}
+
+/// The sources that pass over bad records or set them aside, those together whose replays need each other: event
+/// tables are built from all sources, an aggregate from its own.
+pub(crate) fn refusing_groups(sources: &[Source], aggregates: &[Aggregate], event_tables: &[EventTable]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for source in (0..sources.len()).filter(|source| sources[*source].on_bad_record != OnBadRecord::Fail) {
+        let shares =
+            |other: &usize| !event_tables.is_empty() || aggregates.iter().any(|a| a.sources.contains(&source) && a.sources.contains(other));
+        let (mut together, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.iter().any(shares));
+        together.push(vec![source]);
+        groups = apart;
+        groups.push(together.concat());
     }
+    groups
 }
 
 fn columns_of(def: &AggregateDef) -> Vec<String> {
@@ -334,6 +349,7 @@ fn finish_aggregate(def: &AggregateDef, contracts: &Contracts, upcasts: &Upcasts
         state: def.state.clone(),
         rows: def.rows.clone(),
         spans_streams: def.spans_streams(),
+        quarantines: def.sources.iter().filter_map(|source| sources.get(*source)).any(Source::quarantines),
         fingerprint: def.fingerprint(contracts, upcasts, sources),
     }
 }

@@ -89,6 +89,25 @@ pub struct Source {
     pub fingerprint: String,
 }
 
+impl Project {
+    /// The sources that pass over bad records or set them aside, those together whose replays need each other.
+    pub fn refusing_groups(&self) -> Vec<Vec<usize>> {
+        load::refusing_groups(&self.sources, &self.aggregates, &self.event_tables)
+    }
+}
+
+impl Source {
+    /// Bad records and events, and what follows them, are set aside.
+    pub fn quarantines(&self) -> bool {
+        self.on_bad_record == OnBadRecord::Quarantine
+    }
+
+    /// Records may have to outlast the run that reads them, as their own text.
+    pub fn keeps_text(&self) -> bool {
+        self.quarantines() || self.on_gap == OnGap::Wait
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Ndjson,
@@ -97,6 +116,8 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnBadRecord {
     Fail,
+    /// Set aside, and with it what follows in its stream or on its row.
+    Quarantine,
     Skip,
 }
 
@@ -222,6 +243,8 @@ pub struct Aggregate {
     pub rows: Vec<RowsTable>,
     /// The key does not follow from the stream: rows are found by the second exchange.
     pub spans_streams: bool,
+    /// A row on which an event fails stands still, and is as it was before that event.
+    pub quarantines: bool,
     /// Over everything that its state depends on.
     pub fingerprint: String,
 }

@@ -89,7 +89,11 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
         format: Format::Ndjson,
         envelope: envelope?,
         filter,
-        on_bad_record: if word("on_bad_record") == "skip" { OnBadRecord::Skip } else { OnBadRecord::Fail },
+        on_bad_record: match word("on_bad_record") {
+            "quarantine" => OnBadRecord::Quarantine,
+            "skip" => OnBadRecord::Skip,
+            _ => OnBadRecord::Fail,
+        },
         on_gap,
         dedupe,
         first_version,
@@ -117,7 +121,6 @@ const NOT_BUILT: &[(&str, &str, &str)] = &[
     ("order", "position", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("order", "time", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("order", "version", "files are read in natural name order, records as they stand: `order = \"log\"`"),
-    ("on_bad_record", "quarantine", "use \"fail\", which shows every bad record's line, or \"skip\", which counts them"),
     ("dedupe", "id", "use \"version\" or \"position\", or \"none\" for a log without duplicates"),
 ];
 

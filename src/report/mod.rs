@@ -8,6 +8,7 @@ mod color;
 mod differences;
 mod numbers;
 mod progress;
+mod quarantine;
 mod summary;
 mod verification;
 
@@ -22,6 +23,7 @@ pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
+pub use quarantine::{quarantine_list, quarantine_records};
 pub use summary::{bad_records, pinned, summary};
 
 pub use crate::printable::printable;
@@ -112,6 +114,11 @@ pub struct SourceReport {
     pub bad: u64,
     /// Events that earlier runs left pending: this run counts them once more, as folded or as pending still.
     pub pending_before: u64,
+    /// Records in quarantine after the run, of this one and of earlier ones; a record once more for each row that stands
+    /// still at it.
+    pub in_quarantine: u64,
+    /// The same before the run.
+    pub in_quarantine_before: u64,
     /// Holes in streams' versions that this run passed (`on_gap = "skip"`).
     pub holes_passed: u64,
 }
@@ -129,6 +136,8 @@ pub struct EventCounts {
     pub late: u64,
     /// They wait behind a hole in their stream at the end of this run.
     pub pending: u64,
+    /// This run set them aside: they stand behind a bad record in their stream, or an aggregate could not apply them or
+    /// has its row stand still.
     pub quarantined: u64,
 }
 
@@ -264,7 +273,7 @@ impl Report {
 
     /// Whether something of what was read is not in the read models, and may be missed: exit code 3.
     pub fn sets_aside(&self) -> bool {
-        self.events.pending > 0 || self.events.late > 0 || self.sources.iter().any(|source| source.holes_passed > 0)
+        self.events.pending > 0 || self.events.late > 0 || self.sources.iter().any(|s| s.holes_passed > 0 || s.in_quarantine > 0)
     }
 
     /// Sets the rates and the peak memory from what the run has counted until now and took in `stages.total`.

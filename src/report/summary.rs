@@ -4,7 +4,7 @@ use crate::state::manifest::Pin;
 use std::fmt::Write;
 
 use super::numbers::{counted, human_bytes, human_count, human_seconds};
-use super::{BadReport, FoldMode, Outcome, ReadModelStatus, Report};
+use super::{BadReport, FoldMode, Outcome, ReadModelStatus, Report, SourceReport};
 use crate::printable::{printable, printable_start};
 
 /// Characters of a stream's name, and of a reason, that are shown; `--json` has all of them.
@@ -144,6 +144,12 @@ fn events(out: &mut String, report: &Report, paint: Paint) {
         parts.push(if count > 0 && name != "duplicates" { paint.yellow(&text) } else { text });
     }
     let _ = writeln!(out, "{}  {}", paint.bold("events"), parts.join(", "));
+    let sum = |count: fn(&SourceReport) -> u64| report.sources.iter().map(count).sum::<u64>();
+    let (now, before) = (sum(|s| s.in_quarantine), sum(|s| s.in_quarantine_before));
+    if now + before > 0 {
+        let text = format!("{}, {} before", counted(now, "record"), human_count(before));
+        let _ = writeln!(out, "{}  {}", paint.bold("quarantine"), if now > 0 { paint.yellow(&text) } else { text });
+    }
 }
 
 fn aggregates(report: &Report) -> Table {
@@ -210,23 +216,23 @@ fn warnings(out: &mut String, report: &Report, paint: Paint) {
 }
 
 /// Rows in aligned columns. A header that begins with `>` aligns its column to the right.
-struct Table {
+pub(super) struct Table {
     header: Vec<(String, bool)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    fn new(header: &[&str]) -> Self {
+    pub(super) fn new(header: &[&str]) -> Self {
         let header = header.iter().map(|h| (h.trim_start_matches('>').to_string(), h.starts_with('>'))).collect();
         Table { header, rows: Vec::new() }
     }
 
-    fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         assert_eq!(N, self.header.len(), "a row has a cell for each column");
         self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
-    fn write(&self, out: &mut String, paint: Paint, width: usize) {
+    pub(super) fn write(&self, out: &mut String, paint: Paint, width: usize) {
         let widths: Vec<usize> = (0..self.header.len())
             .map(|c| {
                 let cells = self.rows.iter().map(|row| columns_of(&row[c]));
@@ -282,8 +288,8 @@ fn cut_front(text: &str, width: usize) -> String {
 
 /// Colors, or none.
 #[derive(Clone, Copy)]
-struct Paint {
-    color: bool,
+pub(super) struct Paint {
+    pub(super) color: bool,
 }
 
 impl Paint {
@@ -330,6 +336,8 @@ mod tests {
             empty: 1,
             bad: 0,
             pending_before: 0,
+            in_quarantine: 0,
+            in_quarantine_before: 0,
             holes_passed: 0,
         }];
         report.events = EventCounts { folded: 22_900, filtered: 1_000, duplicates: 100, ..Default::default() };

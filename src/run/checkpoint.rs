@@ -65,6 +65,7 @@ pub fn source_entry(
         streams: Vec::new(),
         pending: Vec::new(),
         pending_events: 0,
+        quarantine: Default::default(),
         passed: manifest::Passed::default(),
         last_position: tally.last_position,
         last_event_time,

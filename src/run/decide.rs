@@ -54,14 +54,29 @@ impl Decision {
             intakes,
             source_replay,
         };
-        for source in 0..project.sources.len() {
-            if decision.replays(project, source)
-                && let Some(error) = &decision.intakes[source].cannot_replay
-            {
-                return Err(error.clone());
+        decision.can_be_done(project)
+    }
+
+    fn can_be_done(self, project: &Project) -> Result<Decision> {
+        let replayed = (0..project.sources.len()).filter(|source| self.replays(project, *source));
+        match replayed.filter_map(|source| self.intakes[source].cannot_replay.clone()).next() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    /// Also replays sources by name, and with them those whose replays need theirs: so that what was in quarantine
+    /// is judged once more.
+    pub fn with_retry(mut self, project: &Project, sources: &[String]) -> Result<Decision> {
+        let asked = |source: &usize| sources.contains(&project.sources[*source].name);
+        for group in project.refusing_groups().iter().filter(|group| group.iter().any(asked)) {
+            group.iter().for_each(|source| self.source_replay[*source] = true);
+            self.event_table_replay.fill(true);
+            for (aggregate, replay) in project.aggregates.iter().zip(&mut self.aggregate_replay) {
+                *replay |= aggregate.sources.iter().any(|source| group.contains(source));
             }
         }
-        Ok(decision)
+        self.can_be_done(project)
     }
 
     /// Whether something is replayed from this source's log.

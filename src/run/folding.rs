@@ -7,6 +7,7 @@ use super::checkpoint::source_entry;
 use super::decide::{Decision, SourceScans};
 use super::intake::{Intake, Part};
 use super::lanes::{self, Lane};
+use super::quarantine::{self, Quarantine};
 use super::scan::{Scan, Sinks};
 use super::tally::Tally;
 use super::waiting::{self, Waiting};
@@ -33,6 +34,8 @@ struct Folding<'r> {
     warnings: Vec<String>,
     /// By source: the records that wait at the end.
     waiting: Vec<Vec<Waiting>>,
+    /// By source: what is set aside; `None` where bad records are not.
+    quarantine: Vec<Option<Quarantine>>,
 }
 
 impl Run<'_> {
@@ -63,6 +66,7 @@ impl Run<'_> {
             bad: Tally::default(),
             warnings: Vec::new(),
             waiting: Vec::new(),
+            quarantine: Vec::new(),
         };
         snapshot::load(project, store, last, decision, &mut folding.lanes)?;
         for (source, scans) in scans.iter().enumerate() {
@@ -86,7 +90,12 @@ impl<'r> Folding<'r> {
         let project = self.run.project;
         let definition = &project.sources[source];
         let mut files = self.decision.intakes[source].files.clone();
+        let before = self.last.and_then(|m| m.source(&definition.name)).map(|kept| &kept.quarantine);
         let mut tally = Tally::default();
+        if definition.quarantines() {
+            let kept = before.filter(|_| !self.decision.replays(project, source));
+            tally.quarantine = Some(Quarantine::new(&definition.name, next.generation, kept));
+        }
         if let Some(parts) = &scans.replay {
             self.replay(source, parts, &mut files, &mut tally)?;
         }
@@ -107,8 +116,11 @@ impl<'r> Folding<'r> {
             empty: tally.empty,
             bad: tally.bad_records,
             pending_before,
+            in_quarantine: tally.quarantine.as_ref().map_or(0, Quarantine::entries),
+            in_quarantine_before: before.map_or(0, |before| before.entries),
             holes_passed: tally.passing.holes,
         });
+        report.events.quarantined += tally.quarantined;
         report.events.folded += tally.folded;
         report.events.filtered += tally.filtered;
         report.events.duplicates += tally.duplicates;
@@ -120,10 +132,16 @@ impl<'r> Folding<'r> {
         let shown = &mut self.bad.bad.first;
         shown.extend(tally.bad.first.into_iter().take(BAD_SHOWN_MAX - shown.len()));
         self.bad.bad.total += tally.bad.total;
+        self.bad.gaps += tally.gaps;
         for (kind, count) in tally.bad.by_kind {
             *self.bad.bad.by_kind.entry(kind).or_default() += count;
         }
-        self.bad.skippable += if definition.on_bad_record == OnBadRecord::Skip { tally.skippable } else { 0 };
+        self.bad.skippable += match definition.on_bad_record {
+            OnBadRecord::Fail => 0,
+            OnBadRecord::Skip => tally.skippable,
+            OnBadRecord::Quarantine => tally.bad.total - tally.gaps,
+        };
+        self.quarantine.push(tally.quarantine);
         Ok(())
     }
 
@@ -191,7 +209,9 @@ impl<'r> Folding<'r> {
             self.waiting.push(Vec::new());
             return Ok(());
         }
-        if definition.on_gap == OnGap::Fail {
+        // what is in quarantine may be what is missing: then everything else goes on
+        let waits = definition.on_gap == OnGap::Wait || tally.quarantine.as_ref().is_some_and(Quarantine::may_leave_holes);
+        if !waits {
             report.events.pending += self.lanes.iter().map(|lane| lane.sequencers[source].pending()).sum::<u64>();
             let mut gaps: Vec<_> = self.lanes.iter().flat_map(|lane| lane.sequencers[source].gaps()).collect();
             gaps.sort_by_key(|gap| (gap.batch.batch.ordinal, gap.event));
@@ -225,6 +245,9 @@ impl<'r> Folding<'r> {
             let skipped = counted(tally.skippable, "bad record");
             self.warnings.push(format!("source `{}`: {skipped} skipped (`on_bad_record = \"skip\"`)", definition.name));
         }
+        if let Some(entries) = tally.quarantine.as_ref().map(Quarantine::entries).filter(|entries| *entries > 0) {
+            self.warnings.push(quarantine::warning(&definition.name, entries));
+        }
     }
 
     /// Writes the state; fills in the manifest's aggregates, streams and event tables.
@@ -235,6 +258,9 @@ impl<'r> Folding<'r> {
         for (entry, waiting) in next.sources.iter_mut().zip(&self.waiting) {
             entry.pending_events = waiting.iter().map(|w| w.events).sum();
             entry.pending = waiting::save(waiting, &entry.name, store, next.generation)?;
+        }
+        for (entry, quarantine) in next.sources.iter_mut().zip(&mut self.quarantine) {
+            entry.quarantine = quarantine.as_mut().map_or(Ok(Default::default()), |quarantine| quarantine.save(store))?;
         }
         for (definition, table) in project.event_tables.iter().zip(&mut self.event_tables) {
             let Some(table) = table else { continue };

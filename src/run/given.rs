@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::lanes;
 use super::passing::pass_holes;
-use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
+use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use crate::error::{Error, Result};
 use crate::fold::{self, route};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
@@ -47,7 +47,7 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
             let batch = &round.batches[*batch].routed.batch;
             failures.push(of_event(batch, *event, &conflict_reason(batch, *event)));
         }
-        for failure in take_failures(&mut lanes) {
+        for failure in in_log_order(&take_failures(&mut lanes)) {
             failures.push(of_event(&failure.batch.batch, failure.event, &failure.reason));
         }
         batches.extend(round.batches);

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::append::data_file;
+use super::aside::StoppedStreams;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{self, PARTITIONS, Partition, Routed, key, partition_of};
 use crate::project::{Aggregate, Project};
@@ -20,6 +21,8 @@ const FILE_ROWS: u64 = 1 << 16;
 pub struct Lane {
     /// By source.
     pub sequencers: Vec<Sequencer<Arc<Routed>>>,
+    /// By source: the streams that stand still.
+    pub stopped: Vec<StoppedStreams>,
     /// By aggregate.
     pub folds: Vec<Partition>,
 }
@@ -29,6 +32,7 @@ pub fn empty(project: &Project) -> Vec<Lane> {
     (0..PARTITIONS)
         .map(|_| Lane {
             sequencers: project.sources.iter().map(|s| Sequencer::new(s.first_version)).collect(),
+            stopped: vec![StoppedStreams::default(); project.sources.len()],
             folds: project.aggregates.iter().map(Partition::new).collect(),
         })
         .collect()

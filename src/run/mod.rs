@@ -3,6 +3,7 @@
 //! This is where threads are put to work; everything they share is owned by [`lanes`].
 
 mod append;
+mod aside;
 mod checkpoint;
 pub mod decide;
 pub mod diff;
@@ -12,6 +13,8 @@ pub mod intake;
 mod lanes;
 mod models;
 mod passing;
+pub mod quarantine;
+pub mod quarantined;
 mod refusal;
 pub mod replay;
 mod round;
@@ -62,6 +65,8 @@ pub struct Options {
     pub now: String,
     /// End a rollback: publish again.
     pub release: bool,
+    /// Sources whose quarantine is folded once more: they are replayed.
+    pub retry: Vec<String>,
 }
 
 /// A request to stop, by signal number; 0: none. Asked between rounds and before the commit.
@@ -97,7 +102,12 @@ impl Stop {
 /// Runs the project once. The report is complete as far as the run came, also when it failed.
 pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result<()>) {
     let begun = Instant::now();
-    let mut report = Report::new(if options.rebuild { "rebuild" } else { "run" }, &project.name);
+    let command = match (options.rebuild, options.retry.is_empty()) {
+        (true, _) => "rebuild",
+        (false, true) => "run",
+        (false, false) => "quarantine retry",
+    };
+    let mut report = Report::new(command, &project.name);
     report.started_at = Some(options.now.clone());
     let result = Run { project, options, stop, begun }.go(&mut report);
     // a published run's report was measured when it was kept: what is printed is the same
@@ -133,7 +143,7 @@ impl Run<'_> {
             let wanted = publish::selection(&project.read_models, &self.options.select);
             publish::check_targets(store.root(), &store.manifests()?, &wanted)?;
         }
-        let decision = Decision::new(project, last.as_ref(), self.options.rebuild)?;
+        let decision = Decision::new(project, last.as_ref(), self.options.rebuild)?.with_retry(project, &self.options.retry)?;
         let reason = if self.options.rebuild || last.is_none() { Reason::Rebuild } else { Reason::Run };
         let mut next = Manifest::empty(store.next_generation()?, self.options.now.clone(), reason);
         next.lookups = models::lookup_hashes(project)?;
@@ -145,7 +155,8 @@ impl Run<'_> {
         report.warnings.extend(warnings);
         refuse_bad(&bad)?;
         self.stop.check()?;
-        let set_aside = report.sets_aside();
+        let a_bad_one_waits = next.sources.iter().any(|source| !source.pending.is_empty());
+        let set_aside = report.sets_aside() || a_bad_one_waits;
         report.exit_code = if set_aside { SET_ASIDE } else { 0 };
 
         let publishing = Instant::now();
@@ -159,7 +170,8 @@ impl Run<'_> {
         models::report_unpublished(project, &next, last.as_ref(), &selected, report);
         // nothing to read, or nothing of it was a whole record
         let released = pin.is_some() && held.is_none();
-        if selected.is_empty() && !released && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next)) {
+        let asked = released || !self.options.retry.is_empty();
+        if selected.is_empty() && !asked && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next)) {
             report.outcome = Outcome::NothingNew;
             return Ok(());
         }

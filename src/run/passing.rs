@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::append::data_file;
+use super::aside::{Aside, SetAside, set_aside_released};
 use super::intake::Part;
 use super::lanes::{Lane, unusable};
 use super::round::{Sequenced, count, fold_spanning};
@@ -130,9 +131,11 @@ impl Scan<'_> {
         if tally.counting {
             tally.folded += round.folded;
             tally.filtered += round.filtered;
+            tally.quarantined += round.quarantined;
             round.holes.iter().for_each(|hole| tally.passing.hole(parts, hole));
         }
         self.failures(parts, sinks, tally);
+        self.keep_aside(parts, round.aside, tally)?;
         self.append(std::slice::from_ref(&round.released), sinks)?;
         tally.fold_time += begun.elapsed();
         Ok(true)
@@ -145,6 +148,9 @@ pub struct PassingRound {
     pub released: Sequenced,
     pub folded: u64,
     pub filtered: u64,
+    pub quarantined: u64,
+    /// As in a round.
+    pub aside: Vec<Aside>,
     /// By place of the event behind each.
     pub holes: Vec<PassedHole<Arc<Routed>>>,
 }
@@ -152,29 +158,41 @@ pub struct PassingRound {
 /// Where in its scan an event lies.
 type Place = (u64, u32);
 
+type Stream = PassedStream<Arc<Routed>, Place>;
+
 /// Releases what waits, stream by stream in the order in which the first event behind their first hole lies in the
 /// log, and folds it into the aggregates that are `active`. `None`: nothing waits.
 pub fn pass_holes(project: &Project, source: usize, active: &[bool], lanes: &mut [Lane]) -> Option<PassingRound> {
     let nothing = Arc::new(route(Batch::new(0, 0, 0), project, active));
     let no_verdicts = Verdicts::new(0);
-    let mut streams: Vec<PassedStream<Arc<Routed>, Place>> = lanes
+    let quarantines = project.sources[source].quarantines();
+    let found: Vec<(Vec<Stream>, SetAside)> = lanes
         .par_iter_mut()
         .enumerate()
-        .flat_map_iter(|(number, lane)| {
-            let streams = lane.sequencers[source].pass_holes(|batch, event| (batch.batch.ordinal, event));
+        .map(|(number, lane)| {
+            let mut aside = SetAside::default();
+            let mut streams = lane.sequencers[source].pass_holes(|batch, event| (batch.batch.ordinal, event));
+            if quarantines {
+                streams.iter_mut().for_each(|s| set_aside_released(&mut lane.stopped[source], &mut s.releases, &mut aside));
+            }
             for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(i, a)| active[*i] && !a.spans_streams) {
                 for stream in &streams {
                     lane.folds[index].fold(aggregate, index, number, &nothing, &no_verdicts, &stream.releases);
                 }
             }
-            streams
+            (streams, aside)
         })
         .collect();
+    let (streams, asides): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let mut streams: Vec<_> = streams.into_iter().flatten().collect();
     if streams.is_empty() {
         return None;
     }
     streams.sort_by_key(|stream| stream.place);
     let (mut folded, mut filtered, mut holes, mut releases) = (0, 0, Vec::new(), Vec::new());
+    filtered += asides.iter().map(|aside| aside.filtered).sum::<u64>();
+    let quarantined = asides.iter().map(|aside| aside.quarantined).sum();
+    let aside = asides.into_iter().flat_map(|aside| aside.records).collect();
     for mut stream in streams {
         holes.append(&mut stream.holes);
         stream.releases.iter().for_each(|release| count(&release.batch, release.event as usize, &mut folded, &mut filtered));
@@ -183,7 +201,7 @@ pub fn pass_holes(project: &Project, source: usize, active: &[bool], lanes: &mut
     holes.sort_by_key(|hole| (hole.batch.batch.ordinal, hole.event));
     let released = Sequenced::behind_nothing(nothing, releases);
     fold_spanning(project, active, lanes, std::slice::from_ref(&released));
-    Some(PassingRound { released, folded, filtered, holes })
+    Some(PassingRound { released, folded, filtered, quarantined, aside, holes })
 }
 
 fn schema() -> Vec<(String, Type)> {

@@ -32,5 +32,9 @@ pub fn refuse_bad(bad: &Tally) -> Result<()> {
     if [BadKind::NotJson, BadKind::Envelope].iter().any(|kind| bad.bad.by_kind.contains_key(kind.label())) {
         error = error.with_help("`on_bad_record = \"skip\"` in its [source] passes over records that cannot be read; a version that is lost with one is a gap then");
     }
+    if refused > bad.gaps {
+        error = error
+            .with_help("`on_bad_record = \"quarantine\"` in its [source] sets them aside with what follows them, and publishes the rest");
+    }
     Err(error)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::aside::{Aside, SetAside, set_aside};
 use super::lanes::Lane;
 use super::passing::SHOWN_MAX;
 use crate::fold::carry::{fold_in_turn, has_carries};
@@ -17,7 +18,7 @@ use crate::sql::Column;
 /// A batch with what the sequencer made of it.
 pub struct Sequenced {
     pub routed: Arc<Routed>,
-    verdicts: Verdicts,
+    pub verdicts: Verdicts,
     /// Of all lanes, ordered by the event behind which they pass.
     releases: Vec<Release<Arc<Routed>>>,
 }
@@ -29,6 +30,9 @@ pub struct Round {
     pub filtered: u64,
     pub duplicates: u64,
     pub late: u64,
+    pub quarantined: u64,
+    /// What streams stand still at, or behind; of each stream in its order.
+    pub aside: Vec<Aside>,
     /// Batch of the round and event in it, in log order.
     pub conflicts: Vec<(usize, u32)>,
     /// As `conflicts`, the first late ones.
@@ -46,6 +50,7 @@ struct LaneRound {
     late: u64,
     conflicts: Vec<(usize, u32)>,
     late_first: Vec<(usize, u32)>,
+    aside: SetAside,
 }
 
 impl Sequenced {
@@ -91,9 +96,11 @@ pub fn fold_round(
     late_first.truncate(SHOWN_MAX);
     Round {
         folded: seen.iter().map(|lane| lane.folded).sum(),
-        filtered: seen.iter().map(|lane| lane.filtered).sum(),
+        filtered: seen.iter().map(|lane| lane.filtered + lane.aside.filtered).sum(),
         duplicates: seen.iter().map(|lane| lane.duplicates).sum(),
         late: seen.iter().map(|lane| lane.late).sum(),
+        quarantined: seen.iter().map(|lane| lane.aside.quarantined).sum(),
+        aside: seen.into_iter().flat_map(|lane| lane.aside.records).collect(),
         conflicts,
         late_first,
         batches,
@@ -131,10 +138,14 @@ pub fn count(routed: &Routed, event: usize, folded: &mut u64, filtered: &mut u64
     }
 }
 
-/// The events that folds could not apply, in log order.
+/// The events that folds could not apply, of each row in its order.
 pub fn take_failures(lanes: &mut [Lane]) -> Vec<FoldFailure> {
-    let mut failures: Vec<_> =
-        lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut()).flat_map(|fold| std::mem::take(&mut fold.failures)).collect();
+    lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut()).flat_map(|fold| std::mem::take(&mut fold.failures)).collect()
+}
+
+/// Those that are wrong themselves, in log order.
+pub fn in_log_order(failures: &[FoldFailure]) -> Vec<&FoldFailure> {
+    let mut failures: Vec<_> = failures.iter().filter(|failure| !failure.follows).collect();
     failures.sort_by(|a, b| (a.batch.batch.ordinal, a.event, &a.reason).cmp(&(b.batch.batch.ordinal, b.event, &b.reason)));
     failures
 }
@@ -157,6 +168,9 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
         if sequenced {
             lane.sequencers[source].sequence(routed, events, mine, &batch.verdicts, &mut releases);
         }
+        if project.sources[source].quarantines() {
+            set_aside(&mut lane.stopped[source], batch, mine, &mut releases, &mut seen.aside);
+        }
         let mut pass = |routed: &Routed, event: usize| count(routed, event, &mut seen.folded, &mut seen.filtered);
         for &event in mine {
             let first = event as usize;
@@ -166,7 +180,7 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
                 _ if events.route[first] == Route::Bad => {}
                 Verdict::Duplicate => seen.duplicates += parts as u64,
                 Verdict::Conflict => seen.conflicts.push((i, event)),
-                Verdict::Held => {}
+                Verdict::Held | Verdict::Quarantined => {}
                 Verdict::Late => {
                     seen.late += parts as u64;
                     if seen.late_first.len() < SHOWN_MAX {

@@ -9,14 +9,15 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::append::Appender;
+use super::aside::Aside;
 use super::intake::{Ends, Part};
 use super::lanes::Lane;
 use super::passing::Rounds;
-use super::round::{Sequenced, append_events, conflict_reason, fold_round, take_failures};
+use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use super::{Stop, Tally};
 use crate::error::Result;
 use crate::fold::{Routed, route};
-use crate::project::{OnGap, Project};
+use crate::project::Project;
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Jobs};
 use crate::source::files::Codec;
@@ -97,6 +98,7 @@ impl Scan<'_> {
                 let part = &parts[batch.segment];
                 let file = &mut files[part.file];
                 batch.first_line = lines[part.file] + 1;
+                batch.first_byte = consumed[batch.segment];
                 lines[part.file] += batch.lines;
                 consumed[batch.segment] += batch.bytes;
                 if consumed[batch.segment] > file.consumed {
@@ -118,7 +120,11 @@ impl Scan<'_> {
                 let (name, first_line) = (&part.segment.file.name, batch.first_line);
                 batch.bad.sort_by_key(|bad| bad.line);
                 for bad in &batch.bad {
-                    tally.bad(bad.kind, name, Some(first_line + bad.line as u64), stream_at(batch, bad.line), &bad.reason);
+                    let stream = stream_at(batch, bad.line);
+                    if let (None, Some(quarantine)) = (&stream, &mut tally.quarantine) {
+                        quarantine.without_stream(parts, batch, bad.line, bad.kind, &bad.reason);
+                    }
+                    tally.bad(bad.kind, name, Some(first_line + bad.line as u64), stream, &bad.reason);
                 }
                 batches.push(Arc::new(piece.routed));
             }
@@ -140,7 +146,7 @@ impl Scan<'_> {
         let plain = parts[chunk.segment].segment.file.codec == Codec::Plain;
         let ends = if plain { Ends::default() } else { Ends::of(&chunk.bytes) };
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
-        if self.project.sources[self.source].on_gap == OnGap::Wait {
+        if self.project.sources[self.source].keeps_text() {
             batch.text = chunk.bytes;
         } else {
             buffers.give_back(chunk.bytes);
@@ -158,6 +164,7 @@ impl Scan<'_> {
             tally.folded += round.folded;
             tally.filtered += round.filtered;
             tally.duplicates += round.duplicates;
+            tally.quarantined += round.quarantined;
             tally.passing.late += round.late;
             for (batch, event) in &round.late_first {
                 tally.passing.show_late(parts, &round.batches[*batch].routed.batch, *event);
@@ -171,6 +178,7 @@ impl Scan<'_> {
             tally.bad_event(parts, batch, *event, BadKind::Conflict, &conflict_reason(batch, *event));
         }
         self.failures(parts, sinks, tally);
+        self.keep_aside(parts, round.aside, tally)?;
         self.append(&round.batches, sinks)?;
         // giving back what a round decoded takes as long as making it
         round.batches.into_par_iter().for_each(drop);
@@ -178,10 +186,24 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Reports the events that folds could not apply, in log order.
+    /// Keeps the records that streams stand still at, or behind.
+    pub(super) fn keep_aside(&self, parts: &[Part], aside: Vec<Aside>, tally: &mut Tally) -> Result<()> {
+        let Some(quarantine) = &mut tally.quarantine else { return Ok(()) };
+        quarantine.streams(parts, aside);
+        quarantine.flush_full(self.store)
+    }
+
+    /// Reports the events that folds could not apply, in log order, and sets them aside with what follows on their rows.
     pub(super) fn failures(&self, parts: &[Part], sinks: &mut Sinks, tally: &mut Tally) {
         let failures = take_failures(sinks.lanes);
-        for failure in failures {
+        if let Some(quarantine) = &mut tally.quarantine {
+            let events = quarantine.rows(self.project, parts, &failures);
+            if tally.counting {
+                tally.folded -= events;
+                tally.quarantined += events;
+            }
+        }
+        for failure in in_log_order(&failures) {
             tally.bad_event(parts, &failure.batch.batch, failure.event, BadKind::Fold, &failure.reason);
         }
     }

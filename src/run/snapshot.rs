@@ -4,6 +4,7 @@ use super::append::Appender;
 use super::decide::Decision;
 use super::lanes::{self, Lane};
 use super::passing;
+use super::quarantine;
 use crate::error::Result;
 use crate::fold::rows_schema;
 use crate::model::event_columns;
@@ -22,6 +23,7 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
         let sequenced_anew = decision.replays(project, source);
         if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
             lanes::load_streams(lanes, source, store, entry)?;
+            quarantine::load(lanes, project, source, store, entry)?;
             passing::load(lanes, source, store, entry)?;
         }
     }

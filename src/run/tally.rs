@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::intake::Part;
 use super::passing::Passing;
+use super::quarantine::Quarantine;
 use crate::report::{BadRecord, BadReport};
 use crate::source::{BadKind, Batch, Origin, Route};
 use crate::state::manifest::Segment;
@@ -23,10 +24,15 @@ pub struct Tally {
     pub folded: u64,
     pub filtered: u64,
     pub duplicates: u64,
+    pub quarantined: u64,
+    /// What is set aside; `None` where the source does not.
+    pub quarantine: Option<Quarantine>,
     pub passing: Passing,
     pub bad: BadReport,
     /// Of `bad`, those that `on_bad_record = "skip"` may pass over.
     pub skippable: u64,
+    /// Of `bad`, the holes in streams.
+    pub gaps: u64,
     /// Each part as it was consumed.
     pub consumed: Vec<Segment>,
     /// (file, line, bytes) of last lines that wait for their end.
@@ -54,21 +60,27 @@ impl Tally {
         if matches!(kind, BadKind::NotJson | BadKind::Envelope | BadKind::Upcast | BadKind::Contract | BadKind::Key) {
             self.skippable += 1;
         }
+        self.gaps += (kind == BadKind::Gap) as u64;
         self.bad.push(BadRecord { kind: kind.label().into(), file: file.into(), line, stream, reason: reason.into() });
     }
 
     pub fn bad_event(&mut self, parts: &[Part], batch: &Batch, event: u32, kind: BadKind, reason: &str) {
-        let Origin { file, line } = place(parts, batch, event);
+        let Origin { file, line, .. } = place(parts, batch, event);
         self.bad(kind, &file, Some(line), Some(batch.events.stream.get(event as usize).to_string()), reason);
     }
 }
 
 /// Where an event lies in the log. `parts`: what its scan went through.
 pub fn place(parts: &[Part], batch: &Batch, event: u32) -> Origin {
-    let line = batch.events.line[event as usize];
+    place_of_line(parts, batch, batch.events.line[event as usize])
+}
+
+/// Where a line of a chunk (from 0) lies in the log.
+pub fn place_of_line(parts: &[Part], batch: &Batch, line: u32) -> Origin {
     if let Some(origin) = batch.origins.get(line as usize) {
         return origin.clone();
     }
     let file = parts.get(batch.segment).map(|part| part.segment.file.name.clone()).unwrap_or_default();
-    Origin { file, line: batch.first_line + line as u64 }
+    let byte = batch.line_starts.get(line as usize).map(|start| batch.first_byte + *start as u64);
+    Origin { file, line: batch.first_line + line as u64, byte }
 }

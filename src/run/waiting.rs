@@ -55,6 +55,9 @@ impl Hole {
     }
 }
 
+/// Columns that files of every version have.
+const KNOWN_COLUMNS: usize = 7;
+
 fn schema() -> Vec<(String, Type)> {
     let columns = [
         ("stream", Type::Varchar),
@@ -64,6 +67,7 @@ fn schema() -> Vec<(String, Type)> {
         ("file", Type::Varchar),
         ("line", Type::BigInt),
         ("record", Type::Varchar),
+        ("byte", Type::BigInt),
     ];
     columns.into_iter().map(|(name, ty)| (name.to_string(), ty)).collect()
 }
@@ -137,6 +141,7 @@ pub fn save(waiting: &[Waiting], source: &str, store: &Store, generation: u64) -
             Value::text(&w.origin.file),
             Value::Int(w.origin.line as i128),
             Value::text(&w.record),
+            w.origin.byte.map_or(Value::Null, |byte| Value::Int(byte as i128)),
         ];
         for (column, value) in frame.columns.iter_mut().zip(row) {
             column.push(value);
@@ -150,7 +155,7 @@ pub fn save(waiting: &[Waiting], source: &str, store: &Store, generation: u64) -
 pub fn read(foldline_dir: &std::path::Path, last: &Source) -> Result<Vec<Waiting>> {
     let mut waiting = Vec::new();
     for file in &last.pending {
-        let frame = parquet::read(&foldline_dir.join(&file.path), &schema())?;
+        let frame = parquet::read_newer(&foldline_dir.join(&file.path), &schema(), KNOWN_COLUMNS)?;
         for row in 0..frame.rows() {
             let values: Vec<Value> = frame.columns.iter().map(|c| c.get(row)).collect();
             let int = |column: usize| values[column].as_int();
@@ -165,7 +170,7 @@ pub fn read(foldline_dir: &std::path::Path, last: &Source) -> Result<Vec<Waiting
                 version: version as i64,
                 last: int(2).map(|last| last as i64),
                 events: events as u64,
-                origin: Origin { file, line: line as u64 },
+                origin: Origin { file, line: line as u64, byte: int(7).map(|byte| byte as u64) },
                 record,
             });
         }
@@ -211,7 +216,9 @@ fn routed(decoder: &Decoder, project: &Project, active: &[bool], waiting: &[Wait
     }
     batch.text = chunk.bytes;
     batch.origins = waiting.iter().map(|w| w.origin.clone()).collect();
-    Ok(route(batch, project, active))
+    let mut routed = route(batch, project, active);
+    routed.batch.bad.sort_by_key(|bad| bad.line);
+    Ok(routed)
 }
 
 fn unusable(name: &str, why: &str) -> Error {

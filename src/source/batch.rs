@@ -182,6 +182,8 @@ pub struct Batch {
     pub segment: usize,
     /// The line number (from 1) of the chunk's first line; set once the chunks before it are counted.
     pub first_line: u64,
+    /// Where the chunk begins in its file, in decompressed bytes; set with `first_line`.
+    pub first_byte: u64,
     /// Lines that the chunk holds.
     pub lines: u64,
     pub records: u64,
@@ -204,17 +206,29 @@ pub struct Origin {
     pub file: String,
     /// Counted from 1.
     pub line: u64,
+    /// Where the line begins in the decompressed file; `None`: an earlier version did not keep it.
+    pub byte: Option<u64>,
 }
 
 impl Batch {
     /// The record of an event as the log has it, without the line break; `None` where the text was not kept.
     pub fn record(&self, event: usize) -> Option<&str> {
-        let line = *self.events.line.get(event)? as usize;
+        let text = std::str::from_utf8(self.raw(*self.events.line.get(event)?)?).ok()?;
+        Some(text.strip_prefix('\u{feff}').unwrap_or(text))
+    }
+
+    /// A line of the chunk (from 0) as the log has it, without the line break; `None` where the text was not kept.
+    pub fn raw(&self, line: u32) -> Option<&[u8]> {
+        let line = line as usize;
         let start = *self.line_starts.get(line)? as usize;
         let range: Range<usize> = start..self.line_starts.get(line + 1).map_or(self.text.len(), |next| *next as usize);
-        let text = std::str::from_utf8(self.text.get(range)?).ok()?;
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        Some(text.strip_prefix('\u{feff}').unwrap_or(text))
+        let bytes = self.text.get(range)?;
+        Some(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+    }
+
+    /// What is wrong with the record on a line of the chunk. `bad` has to be in the order of lines.
+    pub fn bad_at(&self, line: u32) -> Option<&Bad> {
+        self.bad.binary_search_by_key(&line, |bad| bad.line).ok().map(|at| &self.bad[at])
     }
 
     /// A batch without events, of a chunk of `bytes` bytes.
@@ -223,6 +237,7 @@ impl Batch {
             ordinal,
             segment,
             first_line: 1,
+            first_byte: 0,
             lines: 0,
             records: 0,
             empty: 0,

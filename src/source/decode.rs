@@ -12,7 +12,7 @@ use super::contract::{convert, shortened};
 use super::json::{self, Paths, Span};
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
-use crate::project::{Dedupe, Envelope, FieldRole, Given, OnGap, Payload, Project, TypePlan};
+use crate::project::{Dedupe, Envelope, FieldRole, Given, Payload, Project, TypePlan};
 use crate::sql::{self, Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
@@ -126,7 +126,7 @@ impl<'p> Decoder<'p> {
         let mut batch = Batch::new(chunk.ordinal, chunk.segment, chunk.bytes.len() as u64);
         let mut scratch = Scratch::default();
         let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
-        let keeps_text = self.project.sources[self.source].on_gap == OnGap::Wait;
+        let keeps_text = self.project.sources[self.source].keeps_text();
         let mut start = 0;
         while start < chunk.bytes.len() {
             if keeps_text {
@@ -172,6 +172,7 @@ impl<'p> Decoder<'p> {
             None => false,
             Some(Ok(value)) => value.as_bool() != Some(true),
             Some(Err(e)) => {
+                self.broken_envelope(&source.envelope, &env, number, batch);
                 batch.bad.push(Bad { line: number, kind: BadKind::Envelope, reason: format!("`where` fails: {}", e.0) });
                 scratch.found = found;
                 return Ok(());
@@ -197,7 +198,10 @@ impl<'p> Decoder<'p> {
                 // no event that anybody could miss: it has no stream, and it is filtered
                 batch.empty += 1;
             }
-            Err(refusal) => batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason }),
+            Err(refusal) => {
+                self.broken_envelope(&source.envelope, &env, number, batch);
+                batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
+            }
         }
         scratch.found = found;
         Ok(())
@@ -233,6 +237,27 @@ impl<'p> Decoder<'p> {
         events.time.push(time);
         events.id.push(id.as_deref().unwrap_or(""));
         Ok(())
+    }
+
+    /// Where bad records are set aside, one whose envelope cannot be read stops its stream all the same, if it names one:
+    /// it becomes a bad event with whatever else of its envelope can be read.
+    fn broken_envelope(&self, envelope: &Envelope, env: &RecordEnv, number: u32, batch: &mut Batch) {
+        if !self.project.sources[self.source].quarantines() {
+            return;
+        }
+        let Ok(stream) = required_text(&envelope.stream, env, "stream") else { return };
+        let id = envelope.id.as_ref().and_then(|id| text_of(id, env).ok().flatten());
+        let events = &mut batch.events;
+        events.line.push(number);
+        events.route.push(Route::Bad);
+        events.stream_hash.push(xxh3_64(stream.as_bytes()));
+        events.mark.push(xxh3_64(id.as_deref().unwrap_or(env.text).as_bytes()));
+        events.stream.push(&stream);
+        events.event_type.push(&required_text(&envelope.event_type, env, "type").unwrap_or_default());
+        events.version.push(optional_int(envelope.version.as_ref(), env, "version").unwrap_or_default());
+        events.position.push(optional_int(envelope.position.as_ref(), env, "position").unwrap_or_default());
+        events.time.push(None);
+        events.id.push(id.as_deref().unwrap_or(""));
     }
 
     /// Leads the last event to the block of its type, through the upcasters where one takes it: it may then become

@@ -63,7 +63,7 @@ impl<B: Clone> Sequencer<B> {
                 }
                 stream.last = Some(version);
                 stream.mark = mark;
-                passing.releases.extend((event..event + parts).map(|event| Release { after: 0, batch: batch.clone(), event }));
+                passing.releases.extend((event..event + parts.max(1)).map(|event| Release { after: 0, batch: batch.clone(), event }));
             }
             self.dirty = true;
             all.push(passing);

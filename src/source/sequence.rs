@@ -25,6 +25,8 @@ pub enum Verdict {
     Conflict,
     /// It came after the place of its version had been passed.
     Late,
+    /// Passed, but its stream stands still behind an event that is in quarantine.
+    Quarantined,
 }
 
 /// One verdict per event of a batch; each partition of streams writes its own events' entries.
@@ -41,6 +43,7 @@ impl Verdicts {
             2 => Verdict::Held,
             3 => Verdict::Conflict,
             4 => Verdict::Late,
+            5 => Verdict::Quarantined,
             _ => Verdict::Pass,
         }
     }
@@ -50,7 +53,7 @@ impl Verdicts {
     }
 
     /// For an event and the further parts of its record, `parts` in all.
-    pub(super) fn set(&self, event: usize, parts: usize, verdict: Verdict) {
+    pub fn set(&self, event: usize, parts: usize, verdict: Verdict) {
         for part in &self.0[event..event + parts] {
             part.store(verdict as u8, Ordering::Relaxed);
         }
@@ -294,7 +297,8 @@ impl<B: Clone> Sequencer<B> {
             let Some(Waiting { batch, event, parts, mark }) = waiting.remove(&next) else { break };
             stream.last = Some(next);
             stream.mark = mark;
-            releases.extend((event..event + parts).map(|event| Release { after, batch: batch.clone(), event }));
+            // of a bad record its first part tells that its version has passed
+            releases.extend((event..event + parts.max(1)).map(|event| Release { after, batch: batch.clone(), event }));
         }
         // what waited under a version that has passed meanwhile cannot be: it would have been a duplicate
         if waiting.is_empty() {

@@ -89,11 +89,25 @@ pub struct Source {
     pub pending_events: u64,
     #[serde(default)]
     pub passed: Passed,
+    /// What is set aside (`on_bad_record = "quarantine"`).
+    #[serde(default)]
+    pub quarantine: Quarantine,
     /// The last position that passed, where duplicates are told by it (`dedupe = "position"`).
     #[serde(default)]
     pub last_position: Option<i64>,
     /// The greatest event time, microseconds since the epoch, UTC.
     pub last_event_time: Option<i64>,
+}
+
+/// Records and events that could not be applied, and what follows them in their stream or on their row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Append-only: a run adds files; a replay of the source writes them anew.
+    pub files: Vec<DataFile>,
+    /// How many entries the files hold: one per record that is set aside for all, one per event and row where a row stands still.
+    pub entries: u64,
+    /// Of these, records without a stream or a version: the hole that such a one may leave waits.
+    pub unplaced: u64,
 }
 
 /// One consumed log file. Offsets and hashes are of the decompressed bytes, so that a file that is
@@ -279,7 +293,7 @@ impl Manifest {
 
     /// Every file under `.foldline/` that this generation needs.
     pub fn data_files(&self) -> impl Iterator<Item = &DataFile> {
-        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file));
+        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file).chain(&s.quarantine.files));
         let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas));
         let rows = self.aggregates.iter().flat_map(|a| &a.rows).flat_map(|r| &r.files);
         let events = self.event_tables.iter().flat_map(|t| &t.files);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use super::Frame;
 use super::arrow::{append_arrow, arrow_type, to_arrow_range};
 use crate::error::{Error, Kind, Result};
 use crate::files;
-use crate::sql::Type;
+use crate::sql::{Type, Value};
 
 /// What a manifest needs to know of a file that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,11 @@ fn write_to(path: &Path, file: std::fs::File, frame: &Frame) -> Result<FileInfo>
 /// Reads columns by name. Any doubt (a missing column, another type, a broken file) is an error that says
 /// that the snapshot cannot be used: the caller replays instead.
 pub fn read(path: &Path, columns: &[(String, Type)]) -> Result<Frame> {
+    read_newer(path, columns, columns.len())
+}
+
+/// As [`read`]; columns behind the first `known` are NULL in files of earlier versions, which lack them.
+pub fn read_newer(path: &Path, columns: &[(String, Type)], known: usize) -> Result<Frame> {
     let doubt = |why: String| {
         Error::new(Kind::Io, format!("the snapshot {} cannot be used: {why}", path.display()))
             .with_help("`foldline rebuild` replays the log from the beginning and writes it anew")
@@ -90,18 +95,31 @@ pub fn read(path: &Path, columns: &[(String, Type)]) -> Result<Frame> {
         .map_err(|e| doubt(e.to_string()))?
         .with_batch_size(BATCH_ROWS);
     let mut indexes = Vec::with_capacity(columns.len());
-    for (name, ty) in columns {
-        let (index, field) = builder.schema().column_with_name(name).ok_or_else(|| doubt(format!("it has no column `{name}`")))?;
+    for (number, (name, ty)) in columns.iter().enumerate() {
+        let Some((index, field)) = builder.schema().column_with_name(name) else {
+            if number < known {
+                return Err(doubt(format!("it has no column `{name}`")));
+            }
+            indexes.push(None);
+            continue;
+        };
         if !same_storage(field.data_type(), &arrow_type(ty)) {
             return Err(doubt(format!("its column `{name}` is {}, not {ty}", field.data_type())));
         }
-        indexes.push(index);
+        indexes.push(Some(index));
     }
+    let leaves: Vec<usize> = indexes.iter().flatten().copied().collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), leaves.iter().copied());
+    // what is read has the file's order
+    let place = |index: usize| leaves.iter().filter(|leaf| **leaf < index).count();
     let mut frame = Frame::empty(columns);
-    for batch in builder.build().map_err(|e| doubt(e.to_string()))? {
+    for batch in builder.with_projection(mask).build().map_err(|e| doubt(e.to_string()))? {
         let batch = batch.map_err(|e| doubt(e.to_string()))?;
         for (column, index) in frame.columns.iter_mut().zip(&indexes) {
-            append_arrow(column, batch.column(*index)).map_err(|e| doubt(e.message))?;
+            match index {
+                Some(index) => append_arrow(column, batch.column(place(*index))).map_err(|e| doubt(e.message))?,
+                None => (0..batch.num_rows()).for_each(|_| column.push(Value::Null)),
+            }
         }
     }
     Ok(frame)

@@ -197,7 +197,7 @@ impl Store {
         files::failpoint("garbage.manifests_removed")?;
         let Some(kept) = self.whole_manifests()? else { return Ok(()) };
         let named: HashSet<PathBuf> = kept.iter().flat_map(Manifest::data_files).map(|f| self.data_path(&f.path)).collect();
-        for kind in ["snapshots", "events", "streams"] {
+        for kind in ["snapshots", "events", "streams", "quarantine"] {
             remove_unnamed(&self.dir.join(kind), &named)?;
         }
         files::remove_dir_all(&self.dir.join("staging"))

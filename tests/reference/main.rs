@@ -182,6 +182,7 @@ fn compare_run(
         quiet: true,
         now: "2026-01-01T00:00:00Z".into(),
         release: false,
+        retry: Vec::new(),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().unwrap();
     let (report, result) = pool.install(|| run(project, &options, &Stop::default()));
