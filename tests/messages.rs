@@ -268,3 +268,23 @@ fn names_that_become_files_or_sql_are_letters_and_digits() {
         }
     }
 }
+
+#[test]
+fn what_is_in_quarantine() {
+    let project = Project::new(&project_file("").replace("[event.T]", "on_bad_record = \"quarantine\"\n[event.T]"));
+    let stream = format!("a-{HOSTILE}");
+    let mut log = event(&stream, "T", 1, json!({"n": HOSTILE})).into_bytes();
+    log.extend(event(&stream, "T", 2, json!({})).bytes());
+    log.extend(b"\x1b[2J\x9b\xff\xe2\x80\xae no JSON\n");
+    project.write(&file_name(), log);
+    let text = project.foldline(&["run"]).exits(3).stderr;
+    assert_eq!(stray(&text.replace('\u{1b}', "\u{7f}")), None, "{text:?}");
+    let text = said(&project, &["quarantine", "list"], 0);
+    assert!(text.contains(SHOWN), "{text}");
+    for entry in 1..=2 {
+        said(&project, &["quarantine", "show", &entry.to_string()], 0);
+    }
+    said(&project, &["quarantine", "show", &stream], 0);
+    said(&project, &["status"], 0);
+    said(&project, &["plan"], 0);
+}
