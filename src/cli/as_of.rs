@@ -21,7 +21,7 @@ pub fn publish(context: &Context, project: &Project, options: &Options, as_of: O
     }
     match result {
         Ok(()) => {
-            context.say(&summary(&report, context.color(), stderr_width()));
+            context.say_painted(&summary(&report, context.color(), stderr_width()));
             context.exit_code.set(report.exit_code);
             Ok(())
         }

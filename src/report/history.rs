@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::numbers::counted;
-use super::summary::{Paint, printable};
+use super::printable;
+use super::summary::Paint;
 use crate::sql::{self, Type, Value};
 
 /// Characters of a value that a person is shown.

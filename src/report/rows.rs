@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::numbers::counted;
-use super::summary::{Paint, printable};
+use super::printable;
+use super::summary::Paint;
 
 /// Characters of a value that a table shows.
 const CELL_CHARS_MAX: usize = 40;
@@ -100,7 +101,7 @@ mod tests {
     fn rows_stand_in_columns_and_say_how_many_are_left_out() {
         let columns = columns(&[("id", "VARCHAR"), ("total", "DECIMAL(18,2)")]);
         let rows = [vec![Some("a\u{1b}[2J".into()), Some("1.50".into())], vec![Some("b".into()), None]];
-        let expected = "orders: 12 rows\nid          total\na\\u{1b}[2J   1.50\nb            NULL\n… and 10 more rows\n";
+        let expected = "orders: 12 rows\nid          total\na\\u001b[2J   1.50\nb            NULL\n… and 10 more rows\n";
         assert_eq!(rows_table("orders", &columns, &rows, 12, false), expected);
     }
 
