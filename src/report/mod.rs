@@ -23,7 +23,7 @@ pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
-pub use quarantine::{quarantine_list, quarantine_records};
+pub use quarantine::{SHOWN_MAX, quarantine_list, quarantine_records};
 pub use summary::{bad_records, pinned, printable, summary};
 pub use verification::{PassedOver, TableKind, Verification, VerifiedTable, verification};
 
