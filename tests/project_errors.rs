@@ -246,3 +246,11 @@ fn duplicates_by_position_need_positions_and_leave_versions_alone() {
     let keys = "dedupe = \"position\"\non_gap = \"wait\"\nenvelope.position = \"NULL\"\n";
     insta::assert_snapshot!(screen(source, &format!("{source}{keys}")));
 }
+
+#[test]
+fn duplicates_by_id_need_ids_and_leave_versions_alone() {
+    let source = "files = [\"events/*.ndjson\"]\n";
+    let id = screen(source, &format!("{source}dedupe = \"id\"\non_gap = \"skip\"\nenvelope.id = \"NULL\"\n"));
+    let none = screen(source, &format!("{source}dedupe = \"none\"\non_gap = \"skip\"\n"));
+    insta::assert_snapshot!([id, none].join("\n"));
+}

@@ -45,7 +45,8 @@ fn a_manifest_is_read_as_it_was_written() {
         pending: vec![file("streams/1-pending.parquet")],
         pending_events: 1,
         quarantine: Quarantine { files: vec![file("quarantine/1.parquet")], entries: 1, unplaced: 0 },
-        passed: Default::default(),
+        passed: foldline::state::manifest::Passed { file: Some(file("streams/1-passed.parquet")), streams: 1 },
+        ids: vec![file("streams/1-ids.parquet")],
         last_position: Some(-1),
         last_event_time: Some(i64::MAX),
     });
@@ -77,7 +78,7 @@ fn a_manifest_is_read_as_it_was_written() {
     full.max_event_time = Some(-5);
     store.commit(&full).unwrap();
     assert_eq!(store.newest().unwrap(), Some(full.clone()));
-    assert_eq!(full.data_files().count(), 7);
+    assert_eq!(full.data_files().count(), 9);
     assert_eq!(full.duckdb, "v1.5.6");
 }
 

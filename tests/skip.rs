@@ -430,6 +430,21 @@ fn a_source_that_changes_to_skip_passes_the_holes_at_the_end_of_its_next_run() {
 }
 
 #[test]
+fn late_events_are_folded_after_all_by_a_run_that_waits_between() {
+    let project = Project::new(PROJECT);
+    project.write("events/1.ndjson", written(&[(1, 1), (1, 3)]));
+    project.foldline(&["run"]).exits(3);
+    project.append("events/1.ndjson", written(&[(1, 2)]));
+    let found = counts(&project.foldline(&["run", "--json"]), "too late");
+    assert_eq!(found, Counts { passed: 0, duplicates: 0, late: 1, holes: 0 });
+    for on_gap in ["\"wait\"", "\"skip\""] {
+        project.write("foldline.toml", PROJECT.replace("\"skip\"", on_gap));
+        let found = counts(&project.foldline(&["run", "--json"]), on_gap);
+        assert_eq!(found, Counts { passed: 3, duplicates: 0, late: 0, holes: 0 }, "{on_gap}");
+    }
+}
+
+#[test]
 fn a_test_in_the_project_file_passes_holes_at_its_end() {
     let test = r#"
 [[test]]

@@ -1,12 +1,15 @@
 //! `foldline plan`: what a run would read, replay and write.
 
 use super::{Context, Done, quarantine, rollback};
+use crate::project::Dedupe;
 use crate::publish;
-use crate::report::{counted, human_bytes, human_seconds};
+use crate::report::{counted, human_bytes, human_count, human_seconds};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
+use crate::run::known_ids;
 use crate::run::lookups_changed;
-use crate::state::{manifest::Manifest, store};
+use crate::state::manifest::{DataFile, Manifest};
+use crate::state::store;
 
 /// Bytes of a log that one thread reads and folds in a second, where no run has shown it.
 const BYTES_PER_SECOND_GUESS: f64 = 150e6;
@@ -44,6 +47,13 @@ pub fn plan(context: &Context) -> Done {
         }
         text.push_str(if total_of_source > 0 { &about } else { "" });
         text.push('\n');
+        let ids = (definition.dedupe == Dedupe::Id).then(|| {
+            let anew = if decision.source_replay[source] { total_of_source } else { new_bytes };
+            let new_ids = events_per_byte(last.as_ref(), &definition.name).map_or(0, |per_byte| (anew as f64 * per_byte) as u64);
+            let known = last.as_ref().and_then(|m| m.source(&definition.name)).map_or(&[][..], |entry| &entry.ids);
+            Ids::new(known, total_of_source > 0, decision.source_replay[source], new_ids)
+        });
+        text.push_str(&ids.as_ref().map_or(String::new(), Ids::text));
         let in_quarantine = last.as_ref().and_then(|m| m.source(&definition.name)).map_or(0, |s| s.quarantine.entries);
         if in_quarantine > 0 {
             text.push_str(&format!("  {}\n", quarantine::in_quarantine(in_quarantine)));
@@ -54,7 +64,7 @@ pub fn plan(context: &Context) -> Done {
             }
         }
         sources.push(serde_json::json!({
-            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events, "in_quarantine": in_quarantine,
+            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events, "in_quarantine": in_quarantine, "ids": ids.map(|ids| ids.json()),
         }));
     }
     let mut aggregates = Vec::new();
@@ -101,6 +111,43 @@ pub fn plan(context: &Context) -> Done {
         return context.print(&format!("{json}\n"));
     }
     context.print(&text)
+}
+
+/// What telling duplicates by id costs a source (`dedupe = "id"`).
+struct Ids {
+    /// In the snapshot.
+    kept: u64,
+    disk_bytes: u64,
+    /// In memory in the run, about: those of the events to read may be known.
+    held: u64,
+}
+
+impl Ids {
+    /// `files`: of the last snapshot. `is_read`: the run reads something of the source; `from_zero`: all of it.
+    fn new(files: &[DataFile], is_read: bool, from_zero: bool, new_ids: u64) -> Ids {
+        let (kept, disk_bytes) = files.iter().fold((0, 0), |(ids, bytes), file| (ids + file.rows, bytes + file.bytes));
+        let held = match (is_read, from_zero) {
+            (false, _) => 0,
+            (true, true) => new_ids,
+            (true, false) => kept + new_ids,
+        };
+        Ids { kept, disk_bytes, held }
+    }
+
+    fn text(&self) -> String {
+        let kept = format!("  ids: {} kept in {}", human_count(self.kept), human_bytes(self.disk_bytes));
+        match self.held {
+            0 => format!("{kept}\n"),
+            held => {
+                format!("{kept}; the run holds about {} in {} of memory\n", human_count(held), human_bytes(known_ids::memory_bytes(held)))
+            }
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let memory = known_ids::memory_bytes(self.held);
+        serde_json::json!({ "kept": self.kept, "disk_bytes": self.disk_bytes, "held": self.held, "memory_bytes": memory })
+    }
 }
 
 /// Records by byte of what was consumed of a source.

@@ -134,6 +134,8 @@ pub enum Dedupe {
     Version,
     /// By the position, which every event then has and which ascends over the whole source.
     Position,
+    /// By the id, which every event then has: the first one in log order passes.
+    Id,
     None,
 }
 

@@ -49,12 +49,19 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     let dedupe = match word("dedupe") {
         "none" => Dedupe::None,
         "position" => Dedupe::Position,
+        "id" => Dedupe::Id,
         _ => Dedupe::Version,
     };
     if let (Some(text), Some(Envelope { position: None, .. }), Dedupe::Position) = (table.text("dedupe"), &envelope, dedupe) {
         found.push(
             Diagnostic::new("`dedupe = \"position\"` needs positions, but the envelope's `position` is NULL", &text.place)
                 .help("say in [source.<name>.envelope] where a record has its position, or use `dedupe = \"version\"`"),
+        );
+    }
+    if let (Some(text), Some(Envelope { id: None, .. }), Dedupe::Id) = (table.text("dedupe"), &envelope, dedupe) {
+        found.push(
+            Diagnostic::new("`dedupe = \"id\"` needs ids, but the envelope's `id` is NULL", &text.place)
+                .help("say in [source.<name>.envelope] where a record has its id, or use `dedupe = \"version\"`"),
         );
     }
     let on_gap = match word("on_gap") {
@@ -121,7 +128,6 @@ const NOT_BUILT: &[(&str, &str, &str)] = &[
     ("order", "position", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("order", "time", "files are read in natural name order, records as they stand: `order = \"log\"`"),
     ("order", "version", "files are read in natural name order, records as they stand: `order = \"log\"`"),
-    ("dedupe", "id", "use \"version\" or \"position\", or \"none\" for a log without duplicates"),
 ];
 
 fn check_built(table: &Table, found: &mut Vec<Diagnostic>) {

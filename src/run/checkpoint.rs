@@ -67,6 +67,7 @@ pub fn source_entry(
         pending_events: 0,
         quarantine: Default::default(),
         passed: manifest::Passed::default(),
+        ids: Vec::new(),
         last_position: tally.last_position,
         last_event_time,
     })

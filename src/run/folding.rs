@@ -6,6 +6,7 @@ use super::append::Appender;
 use super::checkpoint::source_entry;
 use super::decide::{Decision, SourceScans};
 use super::intake::{Intake, Part};
+use super::known_ids;
 use super::lanes::{self, Lane};
 use super::quarantine::{self, Quarantine};
 use super::scan::{Scan, Sinks};
@@ -166,6 +167,7 @@ impl<'r> Folding<'r> {
             *table = replayed.or(table.take());
         }
         tally.consumed.clear();
+        known_ids::settle(&mut self.lanes, source);
         Ok(())
     }
     /// What is new, behind what waited at the end of the last run. Gives how many events that were. `kept`: what the

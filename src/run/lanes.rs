@@ -11,6 +11,7 @@ use super::aside::StoppedStreams;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{self, PARTITIONS, Partition, Routed, key, partition_of};
 use crate::project::{Aggregate, Project};
+use crate::source::ids::IdSet;
 use crate::source::sequence::Sequencer;
 use crate::sql::{Column, Type, Value};
 use crate::state::{Frame, Store, manifest, parquet};
@@ -21,6 +22,8 @@ const FILE_ROWS: u64 = 1 << 16;
 pub struct Lane {
     /// By source.
     pub sequencers: Vec<Sequencer<Arc<Routed>>>,
+    /// By source: the ids whose hash is of this partition.
+    pub ids: Vec<IdSet>,
     /// By source: the streams that stand still.
     pub stopped: Vec<StoppedStreams>,
     /// By aggregate.
@@ -32,6 +35,7 @@ pub fn empty(project: &Project) -> Vec<Lane> {
     (0..PARTITIONS)
         .map(|_| Lane {
             sequencers: project.sources.iter().map(|s| Sequencer::new(s.first_version)).collect(),
+            ids: project.sources.iter().map(|_| IdSet::default()).collect(),
             stopped: vec![StoppedStreams::default(); project.sources.len()],
             folds: project.aggregates.iter().map(Partition::new).collect(),
         })

@@ -10,6 +10,7 @@ pub mod diff;
 mod folding;
 pub mod given;
 pub mod intake;
+pub mod known_ids;
 mod lanes;
 mod models;
 mod passing;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::aside::{Aside, SetAside, set_aside};
+use super::known_ids;
 use super::lanes::Lane;
 use super::passing::SHOWN_MAX;
 use crate::fold::carry::{fold_in_turn, has_carries};
@@ -74,9 +75,13 @@ pub fn fold_round(
         .into_iter()
         .map(|routed| Sequenced { verdicts: Verdicts::new(routed.batch.events.len()), routed, releases: Vec::new() })
         .collect();
-    if project.sources[source].dedupe == Dedupe::Position {
-        for batch in &batches {
-            sequence_by_position(&batch.routed.batch.events, &batch.verdicts, last_position);
+    match project.sources[source].dedupe {
+        Dedupe::Version | Dedupe::None => {}
+        Dedupe::Id => known_ids::sequence(source, lanes, &batches),
+        Dedupe::Position => {
+            for batch in &batches {
+                sequence_by_position(&batch.routed.batch.events, &batch.verdicts, last_position);
+            }
         }
     }
     // the first exchange: by stream

@@ -2,6 +2,7 @@
 
 use super::append::Appender;
 use super::decide::Decision;
+use super::known_ids;
 use super::lanes::{self, Lane};
 use super::passing;
 use super::quarantine;
@@ -25,6 +26,7 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
             lanes::load_streams(lanes, source, store, entry)?;
             quarantine::load(lanes, project, source, store, entry)?;
             passing::load(lanes, source, store, entry)?;
+            known_ids::load(lanes, source, store, entry)?;
         }
     }
     for (index, aggregate) in project.aggregates.iter().enumerate() {
@@ -111,13 +113,15 @@ pub fn save(
     }
     for (source, entry) in next.sources.iter_mut().enumerate() {
         let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
-        (entry.streams, entry.passed) = match last.and_then(|m| m.source(&entry.name)) {
-            Some(last) if !read => (last.streams.clone(), last.passed.clone()),
-            _ => (
-                lanes::save_streams(lanes, project, source, store, next.generation)?,
-                passing::save(lanes, source, &entry.name, store, next.generation)?,
-            ),
-        };
+        let last = last.and_then(|m| m.source(&entry.name));
+        if let (Some(last), false) = (last, read) {
+            (entry.streams, entry.passed, entry.ids) = (last.streams.clone(), last.passed.clone(), last.ids.clone());
+            continue;
+        }
+        entry.streams = lanes::save_streams(lanes, project, source, store, next.generation)?;
+        entry.passed = passing::save(lanes, source, &entry.name, store, next.generation)?;
+        let kept = last.filter(|_| !decision.source_replay[source]).map_or(&[][..], |last| &last.ids);
+        entry.ids = known_ids::save(lanes, source, &entry.name, store, next.generation, kept)?;
     }
     Ok(())
 }

@@ -218,6 +218,9 @@ impl<'p> Decoder<'p> {
             Some(expr) => text_of(expr, env).map_err(|e| Refusal { kind: BadKind::Envelope, reason: format!("`id`: {e}") })?,
             None => None,
         };
+        if id.as_deref().is_none_or(str::is_empty) && self.project.sources[self.source].dedupe == Dedupe::Id {
+            return refuse(BadKind::Envelope, "`id` is NULL or empty, and `dedupe = \"id\"` tells duplicates by it");
+        }
         let events = &mut batch.events;
         events.line.push(number);
         events.route.push(Route::Filtered);

@@ -5,6 +5,7 @@ pub mod chunks;
 pub mod contract;
 pub mod decode;
 pub mod files;
+pub mod ids;
 pub mod json;
 pub mod passed;
 pub mod sequence;

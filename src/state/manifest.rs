@@ -89,6 +89,9 @@ pub struct Source {
     pub pending_events: u64,
     #[serde(default)]
     pub passed: Passed,
+    /// The hashes of the ids that it has had (`dedupe = "id"`): a run adds a file, small ones are joined.
+    #[serde(default)]
+    pub ids: Vec<DataFile>,
     /// What is set aside (`on_bad_record = "quarantine"`).
     #[serde(default)]
     pub quarantine: Quarantine,
@@ -293,7 +296,10 @@ impl Manifest {
 
     /// Every file under `.foldline/` that this generation needs.
     pub fn data_files(&self) -> impl Iterator<Item = &DataFile> {
-        let streams = self.sources.iter().flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file).chain(&s.quarantine.files));
+        let streams = self
+            .sources
+            .iter()
+            .flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file).chain(&s.ids).chain(&s.quarantine.files));
         let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas));
         let rows = self.aggregates.iter().flat_map(|a| &a.rows).flat_map(|r| &r.files);
         let events = self.event_tables.iter().flat_map(|t| &t.files);
