@@ -612,9 +612,10 @@ fn random_lines(random: &mut Random) -> Vec<Line> {
         let version = if what == What::Conflict { version - 1 } else { version };
         lines.push(Line { stream, version, what, again: false });
         // the version of a record that nobody can read is lost, or comes again
-        let lost = matches!(what, What::NotJson | What::NotUtf8 | What::NoVersion) && random.below(2) == 0;
+        let unread = matches!(what, What::NotJson | What::NotUtf8 | What::NoVersion);
+        let lost = unread && random.below(2) == 0;
         holed[stream] |= lost;
-        next[stream] += (what != What::Conflict && !lost) as i64;
+        next[stream] += (what != What::Conflict && (lost || !unread)) as i64;
     }
     lines
 }
