@@ -554,7 +554,7 @@ struct Line {
 }
 
 impl Line {
-    fn bytes(&self, position: usize) -> Vec<u8> {
+    fn bytes(&self, position: usize, with_id: bool) -> Vec<u8> {
         let Line { stream, version, what, .. } = self;
         let (event_type, data) = match what {
             What::Sound { amount, part } => ("Added", format!(r#"{{"amount":{amount},"part":"{part}"}}"#)),
@@ -566,8 +566,9 @@ impl Line {
             What::Conflict => ("Added", r#"{"amount":77}"#.into()),
         };
         let event_type = if *what == What::NoType { String::new() } else { format!(r#""type":"{event_type}","#) };
+        let id = if with_id { format!(r#""id":"{position}","#) } else { String::new() };
         let version = if *what == What::NoVersion { "\"x\"".to_string() } else { version.to_string() };
-        let text = format!(r#"{{"stream_id":"counter-{stream}",{event_type}"version":{version},"position":{position},"data":{data}}}"#);
+        let text = format!(r#"{{"stream_id":"counter-{stream}",{id}{event_type}"version":{version},"position":{position},"data":{data}}}"#);
         let mut bytes = text.into_bytes();
         if *what == What::NotUtf8 {
             bytes.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xff);
@@ -743,7 +744,7 @@ fn assert_same_quarantine(found: &Project, expected: &Project, what: &str) {
 fn one_case(seed: u64) {
     let mut random = Random(seed);
     let lines = random_lines(&mut random);
-    let dedupe = ["version", "version", "version", "none", "position"][random.below(5)];
+    let dedupe = ["version", "version", "version", "none", "position", "id"][random.below(6)];
     let on_gap = if dedupe == "version" { ["fail", "wait", "skip"][random.below(3)] } else { "fail" };
     let text = PROJECT.replace("on_bad_record", &format!("dedupe = \"{dedupe}\"\non_gap = \"{on_gap}\"\non_bad_record"));
     let what = format!("seed {seed}, dedupe {dedupe}, on_gap {on_gap}");
@@ -751,7 +752,7 @@ fn one_case(seed: u64) {
     for (position, line) in lines.iter().enumerate() {
         let same = |other: &Line| (other.stream, other.version, other.what) == (line.stream, line.version, line.what);
         let first = if line.again { lines.iter().position(same).unwrap() } else { position };
-        log.push(line.bytes(first));
+        log.push(line.bytes(first, dedupe == "id"));
     }
     let whole = Project::new(&text);
     whole.write("events/1.ndjson", log.concat());
