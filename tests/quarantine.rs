@@ -306,6 +306,54 @@ fn a_retry_folds_what_is_mended_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_log_that_is_mended_where_it_was_wrong_gives_what_would_have_been_without_the_fault() {
+    let sound: Vec<String> = (1..=9).flat_map(|version| [added("counter-1", version), added("counter-2", version)]).collect();
+    let mut wrong = sound.clone();
+    wrong[2] = "{\"stream_id\":\n".into();
+    wrong[7] = event("counter-2", 4, r#"{"amount":"seven"}"#);
+    let (project, right) = (Project::new(PROJECT), Project::new(PROJECT));
+    for (name, from, to) in [("events/1.ndjson", 0, 6), ("events/1.ndjson", 6, 11), ("events/2.ndjson", 11, 18)] {
+        project.append(name, wrong[from..to].concat());
+        right.append(name, sound[from..to].concat());
+        let output = project.foldline(&["run", "--json"]).exits(3);
+        adds_up(&output, "not mended");
+        right.foldline(&["run"]).exits(0);
+    }
+    assert_eq!(listed(&project).len(), 7);
+    project.write("events/1.ndjson", sound[..11].concat());
+    project.foldline(&["run"]).exits(10);
+    let output = project.foldline(&["quarantine", "retry", "--json"]);
+    assert_eq!(adds_up(&output, "mended"), 0);
+    assert_eq!(output.json()["events"]["folded"], 18);
+    assert_same(&project, &right, "after the log was mended");
+    // what was consumed is known by its new content
+    project.append("events/2.ndjson", added("counter-1", 10));
+    right.append("events/2.ndjson", added("counter-1", 10));
+    adds_up(&project.foldline(&["run", "--json"]), "goes on");
+    right.foldline(&["run"]).exits(0);
+    assert_same(&project, &right, "when the mended log went on");
+    project.foldline(&["verify"]).exits(0);
+}
+
+#[test]
+fn a_retry_accepts_no_change_of_another_source() {
+    let other = "[source.other]\nfiles = [\"other/*.ndjson\"]\n\n[aggregate.others]\nsource = \"other\"\nkey = { kind = \"event.type\" }\n";
+    let other = format!(
+        "{other}[aggregate.others.state]\nn = \"BIGINT DEFAULT 0\"\n[aggregate.others.on.\"*\"]\nset.n = \"n + 1\"\n\n[event.Added]"
+    );
+    let project = Project::new(&PROJECT.replace("[event.Added]", &other));
+    project.write("events/1.ndjson", event("counter-1", 1, "{}"));
+    project.write("other/1.ndjson", added("counter-1", 1));
+    project.foldline(&["run"]).exits(3);
+    project.write("events/1.ndjson", added("counter-1", 1));
+    project.write("other/1.ndjson", added("counter-1", 1).replace("Added", "Other"));
+    let said = project.foldline(&["quarantine", "retry"]).exits(10).stderr;
+    assert!(said.contains("other/1.ndjson"), "{said}");
+    project.write("other/1.ndjson", added("counter-1", 1));
+    project.foldline(&["quarantine", "retry"]).exits(0);
+}
+
+#[test]
 fn the_event_that_fails_leaves_its_row_as_it_was() {
     let text = PROJECT.replace("set.trail = \"trail + 7\"", "set.trail = \"trail + 9223372036854775800\"");
     let project = Project::new(&text);

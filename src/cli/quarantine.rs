@@ -111,6 +111,7 @@ fn retry(context: &Context, args: RetryArgs) -> Done {
             false => Ok(()),
         };
     }
-    let sources = project.sources.iter().map(|s| s.name.clone()).filter(|name| wanted(name)).collect();
+    let has_some = |name: &str| last.iter().filter_map(|m| m.source(name)).any(|s| s.quarantine.entries > 0);
+    let sources = project.sources.iter().map(|s| s.name.clone()).filter(|name| wanted(name) && has_some(name)).collect();
     run(context, RunArgs { wait: args.wait, ..RunArgs::default() }, Mode::Retry(sources))
 }
