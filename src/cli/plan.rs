@@ -1,6 +1,7 @@
 //! `foldline plan`: what a run would read, replay and write.
 
 use super::{Context, Done, PlanArgs, quarantine, rollback};
+use crate::printable::printable;
 use crate::project::Dedupe;
 use crate::publish;
 use crate::report::{counted, human_bytes, human_count, human_seconds};
@@ -70,7 +71,7 @@ pub fn plan(context: &Context, args: PlanArgs) -> Done {
         }
         if context.verbose {
             for part in fresh {
-                text.push_str(&format!("  {} from byte {}\n", part.segment.file.name, part.segment.from));
+                text.push_str(&format!("  {} from byte {}\n", printable(&part.segment.file.name), part.segment.from));
             }
         }
         sources.push(serde_json::json!({

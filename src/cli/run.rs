@@ -52,7 +52,7 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     }
     match result {
         Ok(()) => {
-            context.say(&summary(&report, context.color(), stderr_width()));
+            context.say_painted(&summary(&report, context.color(), stderr_width()));
             context.exit_code.set(report.exit_code);
             Ok(())
         }

@@ -366,7 +366,7 @@ pub fn end_of_line(file: &LogFile, lines: u64) -> Result<Option<u64>> {
         Ok(found.is_none())
     })?;
     // the last one of a compressed file counts without its line break
-    Ok(found.or((seen + 1 == lines).then_some(at)))
+    Ok(found.or((file.codec != Codec::Plain && seen + 1 == lines).then_some(at)))
 }
 
 /// A chain over the first `bytes` of a file, and whether there are more.
