@@ -157,6 +157,7 @@ impl Run<'_> {
         let (accept, retry) = (self.options.accept_history_change, &self.options.retry);
         let mut decision = Decision::new(project, last.as_ref(), self.options.rebuild, accept || !retry.is_empty())?;
         if !retry.is_empty() {
+            // who tries again has mended something, the log perhaps
             decision = decision.with_retry(project, retry)?;
             if !accept {
                 decision.refuse_changes_but_of(project, retry)?;
