@@ -245,13 +245,24 @@ pub fn same_file(_a: &Path, _b: &Path) -> Result<bool> {
 /// followed; `None`: nothing stands there.
 #[cfg(unix)]
 pub fn identity(path: &Path) -> Result<Option<(u64, u64)>> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(stat(path)?.map(|m| (m.dev(), m.ino())))
+    Ok(stat(path)?.map(|m| identity_of(&m)))
 }
 
 #[cfg(not(unix))]
 pub fn identity(path: &Path) -> Result<Option<(u64, u64)>> {
     Ok(stat(path)?.map(|m| (0, m.len())))
+}
+
+/// What tells the file that was looked at from every other one; all are alike where the system does not say.
+#[cfg(unix)]
+pub fn identity_of(metadata: &fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+pub fn identity_of(_metadata: &fs::Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 /// When a file was last changed, in nanoseconds since the epoch; 0 where the system does not say.

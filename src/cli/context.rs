@@ -9,12 +9,15 @@ use crate::error::{Error, Kind};
 use crate::files;
 use crate::project::{self, Project};
 use crate::report::{ColorChoice, stderr_color};
+use crate::source::chunks::RECORD_BYTES_MAX;
 
 pub struct Context {
     file: PathBuf,
     variables: std::collections::BTreeMap<String, String>,
     pub threads: usize,
     pub memory_bytes: u64,
+    /// The longest record that is read.
+    pub record_bytes_max: u64,
     pub json: bool,
     pub quiet: bool,
     pub verbose: bool,
@@ -31,6 +34,7 @@ impl Context {
             variables: global.variables.iter().cloned().collect(),
             threads,
             memory_bytes: global.memory.unwrap_or_else(|| machine_memory_bytes() / 2),
+            record_bytes_max: global.max_record_bytes.unwrap_or(RECORD_BYTES_MAX),
             json: global.json,
             quiet: global.quiet,
             verbose: global.verbose,

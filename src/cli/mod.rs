@@ -59,6 +59,9 @@ struct Global {
     /// Memory to work with, such as 4GB or 512MiB [default: half of the machine's]
     #[arg(long, global = true, value_name = "SIZE", env = "FOLDLINE_MEMORY", value_parser = parse_size)]
     memory: Option<u64>,
+    /// The longest record that is read, such as 64MiB; a longer one is an error [default: 256MiB]
+    #[arg(long, global = true, value_name = "SIZE", env = "FOLDLINE_MAX_RECORD_BYTES", value_parser = parse_record_size)]
+    max_record_bytes: Option<u64>,
     /// Print the result as one JSON object on stdout
     #[arg(long, global = true, env = "FOLDLINE_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     json: bool,
@@ -83,7 +86,7 @@ enum Verb {
         name: Option<String>,
     },
     /// Say what a run would read, replay and write
-    Plan,
+    Plan(PlanArgs),
     /// Catch up from the last snapshot, publish
     Run(RunArgs),
     /// Replay from zero, publish
@@ -140,10 +143,20 @@ struct RunArgs {
     /// Wait so long for another run to end, such as 30s or 5m
     #[arg(long, value_name = "DURATION", env = "FOLDLINE_WAIT", value_parser = parse_duration)]
     wait: Option<Duration>,
+    /// Where consumed log files changed, were cut or are gone: replay their source as it is now
+    #[arg(long, env = "FOLDLINE_ACCEPT_HISTORY_CHANGE", value_parser = clap::builder::FalseyValueParser::new())]
+    accept_history_change: bool,
     #[arg(long, hide = true, value_name = "TIME|POSITION")]
     as_of: Option<String>,
     #[arg(long, hide = true, value_name = "DIR")]
     target_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct PlanArgs {
+    /// Where consumed log files changed, were cut or are gone: say what a run that accepts it would replay
+    #[arg(long, env = "FOLDLINE_ACCEPT_HISTORY_CHANGE", value_parser = clap::builder::FalseyValueParser::new())]
+    accept_history_change: bool,
 }
 
 #[derive(Args)]
@@ -174,7 +187,7 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Check => check::check(&context),
         Verb::Test { name } => test::test(&context, name.as_deref()),
-        Verb::Plan => plan::plan(&context),
+        Verb::Plan(args) => plan::plan(&context, args),
         Verb::Run(args) => run::run(&context, args, run::Mode::Run),
         Verb::Rebuild(args) => run::run(&context, args, run::Mode::Rebuild),
         Verb::Verify(args) => verify::verify(&context, args),
@@ -246,6 +259,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
         return Err("at least 1MB is needed".into());
     }
     Ok(bytes as u64)
+}
+
+/// A record is held in memory, and counted in 32 bits.
+fn parse_record_size(text: &str) -> Result<u64, String> {
+    let bytes = parse_size(text)?;
+    if bytes <= 1 << 30 { Ok(bytes) } else { Err("at most 1GiB is possible".into()) }
 }
 
 fn parse_sample(text: &str) -> Result<Sample, String> {

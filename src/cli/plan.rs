@@ -1,6 +1,6 @@
 //! `foldline plan`: what a run would read, replay and write.
 
-use super::{Context, Done, quarantine, rollback};
+use super::{Context, Done, PlanArgs, quarantine, rollback};
 use crate::project::Dedupe;
 use crate::publish;
 use crate::report::{counted, human_bytes, human_count, human_seconds};
@@ -14,7 +14,7 @@ use crate::state::store;
 /// Bytes of a log that one thread reads and folds in a second, where no run has shown it.
 const BYTES_PER_SECOND_GUESS: f64 = 150e6;
 
-pub fn plan(context: &Context) -> Done {
+pub fn plan(context: &Context, args: PlanArgs) -> Done {
     let project = context.project()?;
     let kept = store::manifests(&project.root.join(".foldline")).map_err(|e| vec![e])?;
     let pinned = kept.first().and_then(rollback::pinned_text);
@@ -22,7 +22,7 @@ pub fn plan(context: &Context) -> Done {
         publish::check_targets(&project.root, &kept, &publish::selection(&project.read_models, &[])).map_err(|e| vec![e])?;
     }
     let last = kept.into_iter().next();
-    let decision = Decision::new(&project, last.as_ref(), false).map_err(|e| vec![e])?;
+    let decision = Decision::new(&project, last.as_ref(), false, args.accept_history_change).map_err(|e| vec![e])?;
     let rate = last_rate(&project.root, last.as_ref()).unwrap_or(BYTES_PER_SECOND_GUESS * context.threads as f64);
     let mut text = String::new();
     let mut sources = Vec::new();
@@ -47,6 +47,16 @@ pub fn plan(context: &Context) -> Done {
         }
         text.push_str(if total_of_source > 0 { &about } else { "" });
         text.push('\n');
+        let intake = &decision.intakes[source];
+        for change in &intake.changes {
+            text.push_str(&format!("  {}: {}\n", change.places.first().map_or("", String::as_str), change.message));
+        }
+        for moved in &intake.moves {
+            text.push_str(&format!("  {moved}\n"));
+        }
+        for copy in &intake.copies {
+            text.push_str(&format!("  {} is not read: it holds what {} holds\n", copy.path, copy.of));
+        }
         let ids = (definition.dedupe == Dedupe::Id).then(|| {
             let anew = if decision.source_replay[source] { total_of_source } else { new_bytes };
             let new_ids = events_per_byte(last.as_ref(), &definition.name).map_or(0, |per_byte| (anew as f64 * per_byte) as u64);
@@ -64,7 +74,10 @@ pub fn plan(context: &Context) -> Done {
             }
         }
         sources.push(serde_json::json!({
-            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events, "in_quarantine": in_quarantine, "ids": ids.map(|ids| ids.json()),
+            "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events,
+            "changes": intake.changes.iter().map(|c| serde_json::json!({ "file": c.places.first(), "what": c.message })).collect::<Vec<_>>(),
+            "moves": intake.moves, "copies": intake.copies, "in_quarantine": in_quarantine,
+            "ids": ids.map(|ids| ids.json()),
         }));
     }
     let mut aggregates = Vec::new();
@@ -72,6 +85,9 @@ pub fn plan(context: &Context) -> Done {
         let known = last.as_ref().and_then(|m| m.aggregate(&aggregate.name));
         let what = match (decision.aggregate_replay[index], known) {
             (true, None) => "replay from zero: it has no snapshot yet",
+            (true, Some(_)) if aggregate.sources.iter().any(|s| !decision.intakes[*s].changes.is_empty()) => {
+                "replay from zero: its log changed"
+            }
             (true, Some(_)) => "replay from zero: its definition changed",
             (false, _) if decision.concerns(&project, index) => "go on from the snapshot",
             (false, _) => "nothing new",

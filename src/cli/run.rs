@@ -43,6 +43,7 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
         retry: if let Mode::Retry(sources) = mode { sources } else { Vec::new() },
         select: args.select,
         wait: args.wait,
+        accept_history_change: args.accept_history_change,
         ..options(context)
     };
     let (report, result) = working(context, |stop| run::run(&project, &options, stop))?;
@@ -87,6 +88,8 @@ pub(super) fn options(context: &Context) -> Options {
         quiet: context.quiet,
         now: now(),
         release: false,
+        accept_history_change: false,
+        record_bytes_max: context.record_bytes_max,
         retry: Vec::new(),
     }
 }

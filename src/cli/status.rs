@@ -17,7 +17,7 @@ pub fn status(context: &Context) -> Done {
         return context.print(&format!("{} has never run; `foldline run` makes the first generation\n", project.name));
     };
     // a log that changed is the run's business to refuse; status says it
-    let decision = Decision::new(&project, Some(last), false);
+    let decision = Decision::new(&project, Some(last), false, false);
     let mut text = format!("{}: generation {} of {}\n", project.name, last.generation, last.created_at);
     if let Some(pinned) = rollback::pinned_text(last) {
         text.push_str(&format!("  {pinned}\n"));

@@ -1,12 +1,11 @@
 //! The checkpoint: what a manifest says of how much of each log was consumed.
 
-use std::path::Path;
-
 use super::decide::Decision;
-use super::intake;
+use super::identity::disk_hash;
 use super::tally::Tally;
 use crate::error::{Error, Result};
 use crate::project::Project;
+use crate::source::files::Codec;
 use crate::state::manifest::{self, Manifest, Reason};
 
 /// Whether two manifests have consumed the same.
@@ -29,7 +28,9 @@ pub fn source_entry(
     let definition = &project.sources[source];
     let before = last.and_then(|m| m.source(&definition.name));
     let mut segments = if decision.source_replay[source] { Vec::new() } else { before.map(|s| s.segments.clone()).unwrap_or_default() };
-    segments.extend(tally.consumed.iter().filter(|segment| segment.to > segment.from));
+    for segment in tally.consumed.iter().filter(|segment| segment.to > segment.from) {
+        append(&mut segments, *segment);
+    }
     // a file without a whole record yet is not known: it is new at the next run
     let mut numbers: Vec<Option<usize>> = Vec::with_capacity(files.len());
     let mut kept = 0;
@@ -45,15 +46,9 @@ pub fn source_entry(
     }
     for part in &decision.intakes[source].fresh {
         let Some(Some(number)) = numbers.get(part.file) else { continue };
-        let file = &mut files[*number];
-        if file.codec == "plain" {
-            let path: &Path = &part.segment.file.path;
-            (file.head_hash, file.tail_hash) = intake::plain_hashes(path, file.consumed)?;
-        } else {
-            if part.segment.from > 0 {
-                (file.head_hash, file.tail_hash) = intake::packed_hashes(&part.segment.file, file.consumed)?;
-            }
-            file.packed_hash = intake::disk_hash(&part.segment.file)?;
+        if part.segment.file.codec != Codec::Plain {
+            files[*number].size = part.segment.file.size;
+            files[*number].packed_hash = disk_hash(&part.segment.file)?;
         }
     }
     let last_event_time = tally.max_time.max(before.and_then(|s| s.last_event_time));
@@ -62,6 +57,7 @@ pub fn source_entry(
         fingerprint: definition.fingerprint.clone(),
         files,
         segments,
+        copies: decision.intakes[source].copies.clone(),
         streams: Vec::new(),
         pending: Vec::new(),
         pending_events: 0,
@@ -71,4 +67,15 @@ pub fn source_entry(
         last_position: tally.last_position,
         last_event_time,
     })
+}
+
+/// Adds a segment; one that follows the last one in the same file makes that longer, so that the list does not grow with
+/// every run. The order of the log stays what it is, and so does where holes were passed.
+fn append(segments: &mut Vec<manifest::Segment>, segment: manifest::Segment) {
+    match segments.last_mut() {
+        Some(last) if last.file == segment.file && last.to == segment.from && !last.passed_holes => {
+            (last.to, last.passed_holes) = (segment.to, segment.passed_holes);
+        }
+        _ => segments.push(segment),
+    }
 }

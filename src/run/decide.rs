@@ -28,14 +28,16 @@ pub struct SourceScans {
 }
 
 impl Decision {
-    /// Compares the project and its files with the last generation. `rebuild`: everything from zero.
-    pub fn new(project: &Project, last: Option<&Manifest>, rebuild: bool) -> Result<Decision> {
+    /// Compares the project and its files with the last generation. `rebuild`: everything from zero. `accept_change`:
+    /// a source whose consumed files changed is replayed as it is now; otherwise that is an error.
+    pub fn new(project: &Project, last: Option<&Manifest>, rebuild: bool, accept_change: bool) -> Result<Decision> {
         let intakes = (0..project.sources.len())
-            .map(|source| intake(project, source, last.and_then(|m| m.source(&project.sources[source].name))))
+            .map(|source| intake(project, source, last.and_then(|m| m.source(&project.sources[source].name)), accept_change))
             .collect::<Result<Vec<_>>>()?;
         let changed = |known: Option<&String>, now: &String| rebuild || known != Some(now);
         let source_replay: Vec<bool> =
             project.sources.iter().map(|s| changed(last.and_then(|m| m.source(&s.name)).map(|s| &s.fingerprint), &s.fingerprint)).collect();
+        let source_replay: Vec<bool> = source_replay.into_iter().zip(&intakes).map(|(replay, i)| replay || !i.changes.is_empty()).collect();
         let any_source = source_replay.iter().any(|replay| *replay);
         let decision = Decision {
             aggregate_replay: project
@@ -54,7 +56,9 @@ impl Decision {
             intakes,
             source_replay,
         };
-        decision.can_be_done(project)
+        let changed = project.sources.iter().zip(&decision.intakes).filter(|(_, intake)| !intake.changes.is_empty());
+        let changed: Vec<String> = changed.map(|(source, _)| source.name.clone()).collect();
+        decision.with_retry(project, &changed)
     }
 
     fn can_be_done(self, project: &Project) -> Result<Decision> {
@@ -77,6 +81,23 @@ impl Decision {
             }
         }
         self.can_be_done(project)
+    }
+
+    /// Compares all that was consumed of the sources that are read now, as far as no scan does.
+    pub fn check_whole(&self, project: &Project) -> Result<()> {
+        let checked = |source: &usize| !self.intakes[*source].fresh.is_empty() && !self.replays(project, *source);
+        (0..project.sources.len()).filter(checked).try_for_each(|source| self.intakes[source].check_whole())
+    }
+
+    /// Whether the checkpoint has to be kept although nothing was read: files have new names, or were changed.
+    pub fn must_be_kept(&self) -> bool {
+        self.intakes.iter().any(|intake| !intake.moves.is_empty() || !intake.changes.is_empty())
+    }
+
+    /// Leaves out what is cut at the end of compressed files; `false`: there is no such thing.
+    pub fn leave_torn_members(&mut self) -> bool {
+        let found: Vec<bool> = self.intakes.iter_mut().map(|intake| intake.leave_torn_members()).collect();
+        found.contains(&true)
     }
 
     /// Whether something is replayed from this source's log.

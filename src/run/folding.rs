@@ -105,6 +105,7 @@ impl<'r> Folding<'r> {
         // a replay has come to the same
         tally.last_position = kept.and_then(|kept| kept.last_position);
         let pending_before = self.catch_up(source, kept, &scans.main, &mut files, &mut tally)?;
+        tally.hashing.all_seen(scans.replay.iter().flatten().chain(&scans.main))?;
         self.left_over(source, kept, &scans.main, &mut tally, report)?;
         self.warn(source, &tally);
         report.sources.push(SourceReport {
@@ -148,7 +149,16 @@ impl<'r> Folding<'r> {
 
     fn scan(&self, source: usize) -> Scan<'r> {
         let run = self.run;
-        Scan { project: run.project, source, threads: run.options.threads, store: self.store, progress: self.progress, stop: run.stop }
+        let record_bytes_max = run.options.record_bytes_max;
+        Scan {
+            project: run.project,
+            source,
+            threads: run.options.threads,
+            record_bytes_max,
+            store: self.store,
+            progress: self.progress,
+            stop: run.stop,
+        }
     }
 
     /// The consumed part of the log, for the aggregates and event tables that are built from zero.
@@ -236,7 +246,16 @@ impl<'r> Folding<'r> {
 
     fn warn(&mut self, source: usize, tally: &Tally) {
         let definition = &self.run.project.sources[source];
-        for glob in &self.decision.intakes[source].empty_globs {
+        let intake = &self.decision.intakes[source];
+        self.warnings.extend(intake.moves.iter().chain(&intake.waits).cloned());
+        for copy in &intake.copies {
+            self.warnings.push(format!("{} is not read: it holds what {} holds", copy.path, copy.of));
+        }
+        for change in &intake.changes {
+            let place = change.places.first().map_or("", String::as_str);
+            self.warnings.push(format!("{place}: {}; accepted, and all that `{}` feeds was replayed", change.message, definition.name));
+        }
+        for glob in &intake.empty_globs {
             self.warnings.push(format!("no file matches `{glob}` in [source.{}]", definition.name));
         }
         for (file, line, bytes) in &tally.unterminated {

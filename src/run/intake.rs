@@ -1,16 +1,15 @@
 //! What is to be read: the consumed part of each log, checked to be what it was, and what is new behind it.
 
-use std::path::Path;
+use rayon::prelude::*;
 
+use super::hashing;
+use super::identity::{Place, disk_hash, line_starts, locate};
+use super::own_output::refuse_own_output;
 use crate::error::{Error, Kind, Result};
-use crate::files;
 use crate::project::{OnVanished, Project};
-use crate::source::chunks::{Segment, read_prefix};
+use crate::source::chunks::Segment;
 use crate::source::files::{Codec, LogFile, discover};
 use crate::state::manifest;
-
-/// How many bytes at the head and before the consumed end of a file are hashed.
-pub const HASHED_BYTES: u64 = 64 << 10;
 
 /// A segment to scan, and the file it belongs to as the manifest counts files.
 #[derive(Debug, Clone)]
@@ -28,10 +27,20 @@ pub struct Intake {
     pub files: Vec<manifest::LogFile>,
     pub old: Vec<Part>,
     pub fresh: Vec<Part>,
+    /// Files that are not read: another one holds the same.
+    pub copies: Vec<manifest::CopiedFile>,
     /// Globs that match nothing although other patterns of the source do.
     pub empty_globs: Vec<String>,
     /// Set where the log cannot be replayed, with the reason.
     pub cannot_replay: Option<Error>,
+    /// How consumed files changed, where that was accepted: the source is read anew.
+    pub changes: Vec<Error>,
+    /// What became of files since the last run, to be told and to be kept.
+    pub moves: Vec<String>,
+    /// What waits at the end of compressed files.
+    pub waits: Vec<String>,
+    /// By known file: where it lies; `None`: it is gone, or was changed.
+    on_disk: Vec<Option<LogFile>>,
 }
 
 impl Intake {
@@ -45,187 +54,175 @@ impl Intake {
             })
             .sum()
     }
+
+    /// Compares every consumed byte that is still there with what it was. Fails at the first block that differs.
+    pub fn check_whole(&self) -> Result<()> {
+        let differences: Vec<Option<Error>> = self.differences()?;
+        differences.into_iter().flatten().next().map_or(Ok(()), Err)
+    }
+
+    /// By known file: how it differs from what was consumed.
+    fn differences(&self) -> Result<Vec<Option<Error>>> {
+        let files = self.on_disk.par_iter().zip(&self.files);
+        files.map(|(file, entry)| file.as_ref().map_or(Ok(None), |file| hashing::difference(file, entry))).collect()
+    }
+
+    /// Of a new compressed part whose last member turned out to be cut: the whole ones are read, the rest waits. `false`:
+    /// there is no such part.
+    pub fn leave_torn_members(&mut self) -> bool {
+        let mut found = false;
+        for part in &mut self.fresh {
+            let file = &mut part.segment.file;
+            if let Some(whole) = file.whole.get().copied().filter(|whole| *whole < file.size) {
+                self.waits.push(format!(
+                    "{}: the last {} is cut and waits ({} bytes); it is read once it is complete",
+                    file.name,
+                    file.codec.member(),
+                    file.size - whole
+                ));
+                file.size = whole;
+                part.segment.last_line_counts = false;
+                found = true;
+            }
+        }
+        found
+    }
 }
 
-/// Compares a source's files with what the last generation consumed of them.
-pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>) -> Result<Intake> {
+/// Compares a source's files with what the last generation consumed of them. `accept_change`: consumed files that
+/// changed, were cut or are gone are no error; the source is read as it is now.
+pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>, accept_change: bool) -> Result<Intake> {
     let definition = &project.sources[source];
     let known = last.map_or(&[][..], |s| &s.files);
     let (found, empty_globs) = discover(definition, &project.root, !known.is_empty())?;
-    let mut intake = Intake { files: known.to_vec(), old: Vec::new(), fresh: Vec::new(), empty_globs, cannot_replay: None };
-    let mut on_disk: Vec<Option<LogFile>> = Vec::with_capacity(known.len());
-    for entry in known {
-        let file = match found.iter().find(|f| f.name == entry.path) {
-            Some(file) => Some(file.clone()),
-            None => still_there(&project.root, entry)?,
-        };
-        match &file {
-            Some(file) => unchanged(file, entry)?,
-            None => {
-                let gone = Error::new(Kind::HistoryChanged, "a log file that was consumed is gone")
-                    .at(entry.path.clone())
-                    .with_help("bring it back, or set `on_vanished = \"keep\"` in its [source] to go on from the snapshot");
-                if definition.on_vanished == OnVanished::Fail {
-                    return Err(gone);
-                }
-                intake.cannot_replay = Some(gone);
+    refuse_own_output(project, source, &found)?;
+    let order: Vec<String> = found.iter().map(|file| file.name.clone()).collect();
+    let located = locate(&project.root, last, found)?;
+    let mut intake = Intake { files: known.to_vec(), empty_globs, copies: located.copies, ..Intake::default() };
+    intake.on_disk = located.places.iter().map(Place::file).collect();
+    let mut places = located.places;
+    if accept_change {
+        let differences = intake.differences()?;
+        for (place, error) in places.iter_mut().zip(differences) {
+            if let (Place::Here { file, .. } | Place::Moved { file, .. }, Some(error)) = (&*place, error) {
+                *place = Place::Changed { file: file.clone(), error };
             }
         }
-        on_disk.push(file);
     }
-    for segment in last.map_or(&[][..], |s| &s.segments) {
-        let Some(Some(file)) = on_disk.get(segment.file) else { continue };
-        let segment_of_file = Segment { file: file.clone(), from: segment.from, to: Some(segment.to), last_line_counts: true };
-        intake.old.push(Part { file: segment.file, segment: segment_of_file, passes_holes: segment.passed_holes });
-    }
-    for file in found {
-        let compressed = file.codec != Codec::Plain;
-        let number = match known.iter().position(|entry| entry.path == file.name) {
-            Some(number) => {
-                let grown = if compressed { file.size != known[number].size } else { file.size > known[number].consumed };
-                if !grown {
-                    continue;
+    // what is new, and the place of its file's name among the others; a file that was known under another name goes first
+    let mut fresh: Vec<(usize, Part)> = Vec::new();
+    let place_of = |file: &LogFile| order.iter().position(|name| *name == file.name).map_or(0, |at| at + 1);
+    // by known file, where its content changed: the beginnings of lines that its segments end at now
+    let mut cut: Vec<Option<Vec<u64>>> = vec![None; known.len()];
+    for (number, place) in places.into_iter().enumerate() {
+        let entry = &mut intake.files[number];
+        match place {
+            Place::Here { file, grown } => {
+                let named = place_of(&file);
+                // a file that is only still there is not read on
+                if grown && named > 0 {
+                    fresh.push((named, new_part(number, file, entry.consumed)));
                 }
-                number
             }
-            None => {
-                intake.files.push(manifest::LogFile {
-                    path: file.name.clone(),
-                    codec: file.codec.name().into(),
-                    size: file.size,
-                    consumed: 0,
-                    records: 0,
-                    lines: 0,
-                    head_hash: String::new(),
-                    tail_hash: String::new(),
-                    packed_hash: String::new(),
-                    sealed: compressed,
-                    first_position: None,
-                    last_position: None,
-                });
-                intake.files.len() - 1
+            Place::Moved { file, grown } => {
+                if file.name != entry.path {
+                    intake.moves.push(format!("{} is what {} was; it goes on under its new name", file.name, entry.path));
+                }
+                (entry.path, entry.codec, entry.size) = (file.name.clone(), file.codec.name().to_string(), file.size);
+                (entry.sealed, entry.vanished) = (file.codec != Codec::Plain, false);
+                entry.packed_hash = if file.codec == Codec::Plain { String::new() } else { disk_hash(&file)? };
+                if grown {
+                    fresh.push((0, new_part(number, file, entry.consumed)));
+                }
             }
-        };
-        let from = intake.files[number].consumed;
-        intake.files[number].size = file.size;
-        let to = (!compressed).then_some(file.size);
-        // an unterminated last line of a plain file may still be written to; a compressed file is complete
-        let segment = Segment { file, from, to, last_line_counts: compressed };
-        intake.fresh.push(Part { file: number, segment, passes_holes: false });
+            Place::Gone => {
+                let gone = Error::new(Kind::HistoryChanged, "a log file that was consumed is gone")
+                    .at(entry.path.clone())
+                    .with_help("bring it back, or set `on_vanished = \"keep\"` in its [source] to go on from the snapshot")
+                    .with_help("`--accept-history-change` replays the log without it");
+                match definition.on_vanished {
+                    OnVanished::Keep => {
+                        entry.vanished = true;
+                        intake.cannot_replay = Some(gone);
+                    }
+                    OnVanished::Fail if accept_change => {
+                        entry.consumed = 0;
+                        cut[number] = Some(Vec::new());
+                        intake.changes.push(gone);
+                    }
+                    OnVanished::Fail => return Err(gone),
+                }
+            }
+            Place::Changed { error, .. } if !accept_change => return Err(error),
+            Place::Changed { file, error } => {
+                let bounds: Vec<u64> = last.iter().flat_map(|l| &l.segments).filter(|s| s.file == number).map(|s| s.to).collect();
+                let starts = line_starts(&file, &bounds)?;
+                *entry = manifest::LogFile::unread(file.name.clone(), file.codec.name(), file.size);
+                fresh.push((place_of(&file), new_part(number, file.clone(), starts.last().copied().unwrap_or(0))));
+                intake.on_disk[number] = Some(file);
+                cut[number] = Some(starts);
+                intake.changes.push(error);
+            }
+        }
+    }
+    intake.old = old_parts(last, &intake.on_disk, &mut cut);
+    for file in located.new {
+        let named = place_of(&file);
+        intake.files.push(manifest::LogFile::unread(file.name.clone(), file.codec.name(), file.size));
+        fresh.push((named, new_part(intake.files.len() - 1, file, 0)));
+    }
+    fresh.sort_by_key(|(named, _)| *named);
+    for (_, part) in fresh {
+        intake.files[part.file].size = part.segment.file.size;
+        intake.fresh.push(part);
     }
     Ok(intake)
+}
+
+/// The consumed segments in log order; those of files that changed end where lines begin now, and begin where the one
+/// before ended.
+fn old_parts(last: Option<&manifest::Source>, on_disk: &[Option<LogFile>], cut: &mut [Option<Vec<u64>>]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut ended: Vec<u64> = vec![0; on_disk.len()];
+    for segment in last.map_or(&[][..], |s| &s.segments) {
+        let file = on_disk.get(segment.file).cloned().flatten();
+        let (mut from, mut to) = (segment.from, segment.to);
+        if let Some(ends) = &mut cut[segment.file] {
+            (from, to) = (ended[segment.file], if ends.is_empty() { 0 } else { ends.remove(0) });
+            ended[segment.file] = to.max(from);
+        }
+        match file.filter(|_| to > from) {
+            Some(file) => {
+                let segment_now = Segment { file, from, to: Some(to), last_line_counts: true };
+                parts.push(Part { file: segment.file, segment: segment_now, passes_holes: segment.passed_holes });
+            }
+            // nothing is left of it: the run ended behind what was before
+            None => {
+                if let Some(before) = parts.last_mut().filter(|_| segment.passed_holes) {
+                    before.passes_holes = true;
+                }
+            }
+        }
+    }
+    parts
+}
+
+fn new_part(number: usize, file: LogFile, from: u64) -> Part {
+    let compressed = file.codec != Codec::Plain;
+    let to = (!compressed).then_some(file.size);
+    // an unterminated last line of a plain file may still be written to; a compressed file is complete
+    Part { file: number, segment: Segment { file, from, to, last_line_counts: compressed }, passes_holes: false }
 }
 
 /// What a generation consumed of a source and nothing behind it, checked to be what it was. A file that is gone is an
 /// error, whatever `on_vanished` says: without it there is no replay.
 pub fn consumed(project: &Project, source: usize, last: &manifest::Source) -> Result<Intake> {
-    let mut intake = intake(project, source, Some(last))?;
+    let mut intake = intake(project, source, Some(last), false)?;
     match intake.cannot_replay.take() {
         Some(error) => Err(error),
-        None => Ok(Intake { files: last.files.clone(), fresh: Vec::new(), ..intake }),
-    }
-}
-
-/// A consumed file that the globs do not name any more, but that is still there.
-fn still_there(root: &Path, entry: &manifest::LogFile) -> Result<Option<LogFile>> {
-    let path = root.join(&entry.path);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let codec = [Codec::Plain, Codec::Gzip, Codec::Zstd].into_iter().find(|c| c.name() == entry.codec).unwrap_or(Codec::Plain);
-    Ok(Some(LogFile { size: files::metadata(&path)?.len(), name: entry.path.clone(), codec, path }))
-}
-
-/// Refuses a file whose consumed part is not what it was. The quick check: its length, the first and the
-/// last 64 KiB consumed; an edit in the middle of a file goes unnoticed here.
-fn unchanged(file: &LogFile, entry: &manifest::LogFile) -> Result<()> {
-    let changed = |what: String| {
-        Error::new(Kind::HistoryChanged, format!("a log file that was consumed is not what it was: {what}"))
-            .at(entry.path.clone())
-            .with_help("nothing was published; put the file back as it was, or start over with `foldline rebuild` in a fresh `.foldline`")
-    };
-    let codec_changed = file.codec.name() != entry.codec;
-    let hashes = if codec_changed {
-        None
-    } else if file.codec == Codec::Plain {
-        if file.size < entry.consumed {
-            return Err(changed(format!("{} bytes were consumed, it has {} now", entry.consumed, file.size)));
+        None => {
+            intake.files.truncate(last.files.len());
+            Ok(Intake { fresh: Vec::new(), ..intake })
         }
-        Some(plain_hashes(&file.path, entry.consumed)?)
-    } else if file.size == entry.size && disk_hash(file)? == entry.packed_hash {
-        return Ok(());
-    } else {
-        match packed_hashes(file, entry.consumed) {
-            // it was read to there once
-            Err(error) if error.kind == Kind::BadData => return Err(changed(error.message)),
-            hashes => Some(hashes?),
-        }
-    };
-    match hashes {
-        None => Err(changed(format!("it is {} now, it was {}", file.codec.name(), entry.codec))),
-        Some((head, _)) if head != entry.head_hash => Err(changed("its first 64 KiB differ".into())),
-        Some((_, tail)) if tail != entry.tail_hash => {
-            let from = entry.consumed.saturating_sub(HASHED_BYTES);
-            Err(changed(format!("the bytes {from} to {} differ", entry.consumed)))
-        }
-        Some(_) => Ok(()),
-    }
-}
-
-fn hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().to_string()
-}
-
-/// The hashes of a plain file's head and of what lies before `consumed`.
-pub fn plain_hashes(path: &Path, consumed: u64) -> Result<(String, String)> {
-    let head = files::read_range(path, 0, consumed.min(HASHED_BYTES))?;
-    let from = consumed.saturating_sub(HASHED_BYTES);
-    let tail = files::read_range(path, from, consumed - from)?;
-    Ok((hash(&head), hash(&tail)))
-}
-
-/// The hash of the ends of a file as it lies on disk.
-pub fn disk_hash(file: &LogFile) -> Result<String> {
-    let mut ends = files::read_range(&file.path, 0, file.size.min(HASHED_BYTES))?;
-    let from = file.size.saturating_sub(HASHED_BYTES);
-    ends.extend(files::read_range(&file.path, from, file.size - from)?);
-    Ok(hash(&ends))
-}
-
-/// Like [`plain_hashes`], of a compressed file, whose bytes have to be unpacked for it.
-pub fn packed_hashes(file: &LogFile, consumed: u64) -> Result<(String, String)> {
-    let mut ends = Ends::default();
-    let unpacked = read_prefix(file, consumed, |piece| ends.add(&Ends::of(piece)))?;
-    if unpacked < consumed {
-        return Err(Error::new(Kind::BadData, format!("{consumed} bytes were consumed, it holds {unpacked} now")).at(file.name.clone()));
-    }
-    Ok(ends.hashes())
-}
-
-/// The first and the last 64 KiB of bytes.
-#[derive(Debug, Clone, Default)]
-pub struct Ends {
-    head: Vec<u8>,
-    tail: Vec<u8>,
-}
-
-impl Ends {
-    pub fn of(bytes: &[u8]) -> Ends {
-        let len = (HASHED_BYTES as usize).min(bytes.len());
-        Ends { head: bytes[..len].to_vec(), tail: bytes[bytes.len() - len..].to_vec() }
-    }
-
-    /// Goes on to the end of the bytes that follow.
-    pub fn add(&mut self, next: &Ends) {
-        let room = (HASHED_BYTES as usize).saturating_sub(self.head.len());
-        self.head.extend_from_slice(&next.head[..room.min(next.head.len())]);
-        self.tail.extend_from_slice(&next.tail);
-        let excess = self.tail.len().saturating_sub(HASHED_BYTES as usize);
-        self.tail.drain(..excess);
-    }
-
-    /// The hashes of head and tail.
-    pub fn hashes(&self) -> (String, String) {
-        (hash(&self.head), hash(&self.tail))
     }
 }

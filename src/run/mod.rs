@@ -9,10 +9,13 @@ pub mod decide;
 pub mod diff;
 mod folding;
 pub mod given;
+mod hashing;
+mod identity;
 pub mod intake;
 pub mod known_ids;
 mod lanes;
 mod models;
+mod own_output;
 mod passing;
 pub mod quarantine;
 pub mod quarantined;
@@ -46,6 +49,9 @@ pub use tally::Tally;
 /// How long a generation beyond those that the project keeps stays for those who still read it.
 const GRACE: Duration = Duration::from_secs(600);
 
+/// A run that makes a generation of which this is a divisor compares all that was consumed, not only its ends.
+const WHOLE_CHECK_GENERATIONS: u64 = 10;
+
 /// The exit code of a run at whose end events are set aside.
 const SET_ASIDE: u8 = 3;
 
@@ -66,6 +72,10 @@ pub struct Options {
     pub now: String,
     /// End a rollback: publish again.
     pub release: bool,
+    /// Consumed files that changed, were cut or are gone are no error: their source is replayed as it is now.
+    pub accept_history_change: bool,
+    /// The longest record that is read.
+    pub record_bytes_max: u64,
     /// Sources whose quarantine is folded once more: they are replayed.
     pub retry: Vec<String>,
 }
@@ -144,7 +154,8 @@ impl Run<'_> {
             let wanted = publish::selection(&project.read_models, &self.options.select);
             publish::check_targets(store.root(), &store.manifests()?, &wanted)?;
         }
-        let decision = Decision::new(project, last.as_ref(), self.options.rebuild)?.with_retry(project, &self.options.retry)?;
+        let accept = self.options.accept_history_change;
+        let mut decision = Decision::new(project, last.as_ref(), self.options.rebuild, accept)?.with_retry(project, &self.options.retry)?;
         let reason = if self.options.rebuild || last.is_none() { Reason::Rebuild } else { Reason::Run };
         let mut next = Manifest::empty(store.next_generation()?, self.options.now.clone(), reason);
         next.lookups = models::lookup_hashes(project)?;
@@ -152,7 +163,10 @@ impl Run<'_> {
         report.pinned = held.clone();
         report.generation = last.as_ref().map(|m| m.generation);
 
-        let (bad, warnings) = self.fold(&store, last.as_ref(), &decision, &mut next, report)?;
+        if next.generation.is_multiple_of(WHOLE_CHECK_GENERATIONS) {
+            decision.check_whole(project)?;
+        }
+        let (bad, warnings) = self.fold_whole_members(&store, last.as_ref(), &mut decision, &mut next, report)?;
         report.warnings.extend(warnings);
         refuse_bad(&bad)?;
         self.stop.check()?;
@@ -171,9 +185,11 @@ impl Run<'_> {
         models::report_unpublished(project, &next, last.as_ref(), &selected, report);
         // nothing to read, or nothing of it was a whole record
         let released = pin.is_some() && held.is_none();
-        let asked = released || !self.options.retry.is_empty();
+        let asked = released || !self.options.retry.is_empty() || decision.must_be_kept();
         if selected.is_empty() && !asked && last.as_ref().is_some_and(|last| decision.is_idle() || consumed_same(last, &next)) {
             report.outcome = Outcome::NothingNew;
+            // the fold may have written what nobody names now
+            publish::collect_garbage(&store, project.keep, GRACE)?;
             return Ok(());
         }
         let publication = models::stage(self, &store, &mut next, last.as_ref(), &selected, report)?;
@@ -197,6 +213,28 @@ impl Run<'_> {
         let json = serde_json::to_value(&*report).map_err(|e| Error::internal(format!("a report cannot be written: {e}")))?;
         store.write_report(next.generation, &json)?;
         Ok(())
+    }
+
+    /// Folds what is new. Where the last member of a compressed file turns out to be cut, once more without that.
+    fn fold_whole_members(
+        &self,
+        store: &Store,
+        last: Option<&Manifest>,
+        decision: &mut Decision,
+        next: &mut Manifest,
+        report: &mut Report,
+    ) -> Result<(Tally, Vec<String>)> {
+        let begun = (next.clone(), report.clone());
+        loop {
+            match self.fold(store, last, decision, next, report) {
+                Err(error) if error.kind == Kind::BadData && decision.leave_torn_members() => {
+                    (*next, *report) = begun.clone();
+                    // what the first attempt has written has the names that the second one gives
+                    publish::collect_garbage(store, self.project.keep, GRACE)?;
+                }
+                folded => return folded,
+            }
+        }
     }
 
     /// Opens the store; while another run holds it, waits as long as was asked for, or until a signal comes.

@@ -20,6 +20,7 @@ use crate::fold::{Routed, partition_of, route};
 use crate::project::{OnGap, Project};
 use crate::report::{counted, printable};
 use crate::source::Batch;
+use crate::source::chain::Chain;
 use crate::source::chunks::{Job, Jobs};
 use crate::source::passed::{PassedHole, PassedStream, Range};
 use crate::source::sequence::Verdicts;
@@ -47,6 +48,11 @@ impl Rounds {
 
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
+    }
+
+    /// See [`Jobs::take_before`].
+    pub fn take_before(&mut self, segment: usize) -> Option<Chain> {
+        self.jobs.take_before(segment)
     }
 
     /// Up to `most` chunks; none at a place where holes are passed, the end of the log among them.

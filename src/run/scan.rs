@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::append::Appender;
 use super::aside::Aside;
-use super::intake::{Ends, Part};
+use super::hashing::Hashing;
+use super::intake::Part;
 use super::lanes::Lane;
 use super::passing::Rounds;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
@@ -20,7 +21,6 @@ use crate::fold::{Routed, route};
 use crate::project::Project;
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Jobs};
-use crate::source::files::Codec;
 use crate::source::{BadKind, Batch, Decoder};
 use crate::state::{Store, manifest};
 
@@ -43,6 +43,8 @@ pub struct Scan<'a> {
     pub project: &'a Project,
     pub source: usize,
     pub threads: usize,
+    /// A longer line is an error.
+    pub record_bytes_max: u64,
     pub store: &'a Store,
     pub progress: &'a Progress,
     pub stop: &'a Stop,
@@ -51,8 +53,8 @@ pub struct Scan<'a> {
 /// A chunk, decoded and routed.
 struct Piece {
     routed: Routed,
-    /// Of a compressed file's bytes; empty for a plain one, which can be read again.
-    ends: Ends,
+    /// What it was decoded from, where the batch does not keep it.
+    bytes: Vec<u8>,
     pending: u64,
 }
 
@@ -62,15 +64,15 @@ impl Scan<'_> {
     pub fn run(&self, parts: &[Part], files: &mut [manifest::LogFile], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let decoder = Decoder::new(self.project, self.source);
         let buffers = Buffers::default();
-        let jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads);
+        let jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads, self.record_bytes_max);
         let mut rounds = Rounds::new(jobs, parts, self.project.sources[self.source].on_gap);
+        tally.hashing.begin(parts, files)?;
         // where lines are counted from; a part that was consumed before counts anew
         let mut lines: Vec<u64> = vec![0; files.len()];
         for part in parts.iter().rev() {
             lines[part.file] = if part.segment.from == 0 { 0 } else { files[part.file].lines };
         }
         let mut consumed: Vec<u64> = parts.iter().map(|p| p.segment.from).collect();
-        let mut ends = vec![Ends::default(); parts.len()];
         let mut passed_holes = vec![false; parts.len()];
         loop {
             self.stop.check()?;
@@ -90,13 +92,17 @@ impl Scan<'_> {
             let segments = rounds.jobs().segments();
             let pieces = round
                 .into_par_iter()
-                .map(|job| self.piece(&decoder, job.read(segments, &buffers)?, parts, sinks.active, &buffers))
+                .map(|job| self.piece(&decoder, job.read(segments, &buffers)?, sinks.active))
                 .collect::<Result<Vec<_>>>()?;
             let mut batches = Vec::with_capacity(pieces.len());
+            let mut texts = Vec::with_capacity(pieces.len());
             for mut piece in pieces {
                 let batch = &mut piece.routed.batch;
                 let part = &parts[batch.segment];
                 let file = &mut files[part.file];
+                if let Some(before) = rounds.take_before(batch.segment) {
+                    tally.hashing.goes_on(part, file, before)?;
+                }
                 batch.first_line = lines[part.file] + 1;
                 batch.first_byte = consumed[batch.segment];
                 lines[part.file] += batch.lines;
@@ -111,7 +117,6 @@ impl Scan<'_> {
                         file.last_position = Some(*positions.next_back().unwrap_or(first));
                     }
                 }
-                ends[batch.segment].add(&piece.ends);
                 if piece.pending > 0 {
                     tally.unterminated.push((part.segment.file.name.clone(), lines[part.file] + 1, piece.pending));
                 }
@@ -126,34 +131,35 @@ impl Scan<'_> {
                     }
                     tally.bad(bad.kind, name, Some(first_line + bad.line as u64), stream, &bad.reason);
                 }
-                batches.push(Arc::new(piece.routed));
+                let routed = Arc::new(piece.routed);
+                texts.push(Text { segment: routed.batch.segment, bytes: piece.bytes, routed: routed.clone() });
+                batches.push(routed);
             }
             tally.scan_time += begun.elapsed();
-            self.fold(parts, batches, sinks, tally)?;
+            // a thread hashes what the others fold
+            let mut hashing = std::mem::take(&mut tally.hashing);
+            let (hashed, folded) = rayon::join(|| hash(&mut hashing, parts, texts, &buffers), || self.fold(parts, batches, sinks, tally));
+            tally.hashing = hashing;
+            hashed.and(folded)?;
         }
+        tally.hashing.note(files);
         for (i, part) in parts.iter().enumerate() {
-            if part.segment.from == 0 && part.segment.file.codec != Codec::Plain && consumed[i] == files[part.file].consumed {
-                (files[part.file].head_hash, files[part.file].tail_hash) = ends[i].hashes();
-            }
             let (from, to, passed_holes) = (part.segment.from, consumed[i], passed_holes[i]);
             tally.consumed.push(manifest::Segment { file: part.file, from, to, passed_holes });
         }
         Ok(())
     }
 
-    fn piece(&self, decoder: &Decoder, chunk: Chunk, parts: &[Part], active: &[bool], buffers: &Buffers) -> Result<Piece> {
+    fn piece(&self, decoder: &Decoder, chunk: Chunk, active: &[bool]) -> Result<Piece> {
         let mut batch = decoder.decode(&chunk)?;
-        let plain = parts[chunk.segment].segment.file.codec == Codec::Plain;
-        let ends = if plain { Ends::default() } else { Ends::of(&chunk.bytes) };
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
+        let mut bytes = chunk.bytes;
         if self.project.sources[self.source].keeps_text() {
-            batch.text = chunk.bytes;
-        } else {
-            buffers.give_back(chunk.bytes);
+            batch.text = std::mem::take(&mut bytes);
         }
         let routed = route(batch, self.project, active);
         self.progress.add(packed, events);
-        Ok(Piece { routed, ends, pending })
+        Ok(Piece { routed, bytes, pending })
     }
 
     /// Sequences and folds a round.
@@ -227,6 +233,24 @@ impl Scan<'_> {
         }
         Ok(())
     }
+}
+
+/// The text of a chunk, until it is hashed.
+struct Text {
+    segment: usize,
+    /// Empty where the batch keeps it.
+    bytes: Vec<u8>,
+    routed: Arc<Routed>,
+}
+
+/// Hashes the texts of a round, which are in log order, and gives their buffers back.
+fn hash(hashing: &mut Hashing, parts: &[Part], texts: Vec<Text>, buffers: &Buffers) -> Result<()> {
+    for text in texts {
+        let bytes = if text.bytes.is_empty() { &text.routed.batch.text } else { &text.bytes };
+        hashing.add(&parts[text.segment], bytes)?;
+        buffers.give_back(text.bytes);
+    }
+    Ok(())
 }
 
 /// The stream of the event on a line, where the record came far enough to have one.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::hashing::Hashing;
 use super::intake::Part;
 use super::passing::Passing;
 use super::quarantine::Quarantine;
@@ -40,6 +41,8 @@ pub struct Tally {
     pub max_time: Option<i64>,
     /// The last position that passed, where duplicates are told by it.
     pub last_position: Option<i64>,
+    /// Of what was read.
+    pub hashing: Hashing,
     pub scan_time: Duration,
     pub fold_time: Duration,
 }

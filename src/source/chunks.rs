@@ -5,22 +5,23 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, bounded};
+use hashbrown::HashMap;
 
+use super::chain::Chain;
 use super::files::{Codec, LogFile};
+use super::unpack::Unpacker;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
 /// A chunk's size in bytes, before it is extended to the end of its last line.
 pub const CHUNK_BYTES: u64 = 256 << 10;
 
-/// The longest line that is read; a longer one is refused rather than held in memory.
-pub const RECORD_BYTES_MAX: usize = 256 << 20;
+/// The longest line that is read where nobody says otherwise; a longer one is refused rather than held in memory.
+pub const RECORD_BYTES_MAX: u64 = 256 << 20;
 
 /// A part of a file to scan: decompressed bytes `from..to`, where `to` is only known for plain files.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ pub struct Chunk {
 
 /// A chunk to be, cheap to hand out.
 pub enum Job {
-    Range { ordinal: u64, segment: usize, file: Arc<File>, start: u64, end: u64 },
+    Range { ordinal: u64, segment: usize, file: Arc<File>, start: u64, end: u64, record_bytes_max: u64 },
     Ready(Chunk),
 }
 
@@ -65,33 +66,41 @@ pub struct Jobs {
     /// Compressed segments whose unpacking has begun, in log order.
     unpacking: VecDeque<(usize, Receiver<Result<Unpacked>>)>,
     ahead_max: usize,
+    record_bytes_max: u64,
+    /// By segment of a compressed file: the hashes of what lies before it.
+    before: HashMap<usize, Chain>,
 }
 
-struct Unpacked {
-    bytes: Vec<u8>,
-    starts_file: bool,
-    pending: u64,
-    packed: u64,
-}
-
-/// Counts what is read through it.
-struct Counting<R> {
-    inner: R,
-    count: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.count.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
-    }
+enum Unpacked {
+    /// What lies before the segment, hashed.
+    Before(Box<Chain>),
+    Chunk {
+        bytes: Vec<u8>,
+        starts_file: bool,
+        pending: u64,
+        packed: u64,
+    },
 }
 
 impl Jobs {
-    /// `ahead_max`: how many compressed files are unpacked at once.
-    pub fn new(segments: Vec<Segment>, ahead_max: usize) -> Jobs {
-        Jobs { segments, next_segment: 0, ordinal: 0, open: None, unpacking: VecDeque::new(), ahead_max: ahead_max.max(1) }
+    /// `ahead_max`: how many compressed files are unpacked at once. `record_bytes_max`: a longer line is an error.
+    pub fn new(segments: Vec<Segment>, ahead_max: usize, record_bytes_max: u64) -> Jobs {
+        Jobs {
+            segments,
+            next_segment: 0,
+            ordinal: 0,
+            open: None,
+            unpacking: VecDeque::new(),
+            ahead_max: ahead_max.max(1),
+            record_bytes_max,
+            before: HashMap::new(),
+        }
+    }
+
+    /// The hashes of what lies before a compressed segment that does not begin with its file, once a chunk of it has
+    /// come, or the next segment's.
+    pub fn take_before(&mut self, segment: usize) -> Option<Chain> {
+        self.before.remove(&segment)
     }
 
     pub fn segments(&self) -> &[Segment] {
@@ -104,11 +113,11 @@ impl Jobs {
             let segment = &self.segments[index];
             if segment.file.codec != Codec::Plain {
                 let (sender, receiver) = bounded(8);
-                let segment = segment.clone();
+                let (segment, most) = (segment.clone(), self.record_bytes_max);
                 std::thread::Builder::new()
                     .name("unpack".into())
                     .spawn(move || {
-                        if let Err(e) = unpack(&segment, |unpacked| sender.send(Ok(unpacked)).is_ok()) {
+                        if let Err(e) = unpack(&segment, most, |unpacked| sender.send(Ok(unpacked)).is_ok()) {
                             // nobody listens any more when the scan was given up
                             let _ = sender.send(Err(e));
                         }
@@ -129,7 +138,8 @@ impl Jobs {
                 if start < to {
                     let end = (start + CHUNK_BYTES).min(to);
                     self.open = Some((segment, file.clone(), end));
-                    return Ok(Some(Job::Range { ordinal: self.take_ordinal(), segment, file, start, end }));
+                    let record_bytes_max = self.record_bytes_max;
+                    return Ok(Some(Job::Range { ordinal: self.take_ordinal(), segment, file, start, end, record_bytes_max }));
                 }
                 self.next_segment += 1;
             }
@@ -138,7 +148,7 @@ impl Jobs {
             }
             let index = self.next_segment;
             if self.segments[index].file.codec == Codec::Plain {
-                let file = Arc::new(files::open(&self.segments[index].file.path)?);
+                let file = Arc::new(self.segments[index].file.open()?);
                 self.open = Some((index, file, self.segments[index].from));
                 continue;
             }
@@ -149,7 +159,13 @@ impl Jobs {
             };
             match received {
                 Ok(unpacked) => {
-                    let Unpacked { bytes, starts_file, pending, packed } = unpacked?;
+                    let (bytes, starts_file, pending, packed) = match unpacked? {
+                        Unpacked::Chunk { bytes, starts_file, pending, packed } => (bytes, starts_file, pending, packed),
+                        Unpacked::Before(chain) => {
+                            self.before.insert(index, *chain);
+                            continue;
+                        }
+                    };
                     let ordinal = self.take_ordinal();
                     return Ok(Some(Job::Ready(Chunk { ordinal, segment: index, starts_file, bytes, pending, packed })));
                 }
@@ -180,8 +196,11 @@ impl Job {
     pub fn read(self, segments: &[Segment], buffers: &Buffers) -> Result<Chunk> {
         match self {
             Job::Ready(chunk) => Ok(chunk),
-            Job::Range { ordinal, segment, file, start, end } => {
-                read_range(ordinal, segment, &segments[segment], &file, start..end, buffers.take())
+            Job::Range { ordinal, segment, file, start, end, record_bytes_max } => {
+                let part = &segments[segment];
+                let chunk = read_range(ordinal, segment, part, &file, start..end, record_bytes_max, buffers.take());
+                // the end of the file came too early: say why
+                chunk.map_err(|e| part.file.still_as_long().err().unwrap_or(e))
             }
         }
     }
@@ -199,14 +218,22 @@ impl Buffers {
 
     /// Gives a buffer back; one that a long line has made large is dropped.
     pub fn give_back(&self, buffer: Vec<u8>) {
-        if buffer.capacity() <= 4 * CHUNK_BYTES as usize {
+        if buffer.capacity() > 0 && buffer.capacity() <= 4 * CHUNK_BYTES as usize {
             self.0.lock().unwrap_or_else(|e| e.into_inner()).push(buffer);
         }
     }
 }
 
 /// Reads the lines that begin in the range of a plain file, into `bytes`, whose content is replaced.
-fn read_range(ordinal: u64, index: usize, segment: &Segment, file: &File, range: Range<u64>, mut bytes: Vec<u8>) -> Result<Chunk> {
+fn read_range(
+    ordinal: u64,
+    index: usize,
+    segment: &Segment,
+    file: &File,
+    range: Range<u64>,
+    record_bytes_max: u64,
+    mut bytes: Vec<u8>,
+) -> Result<Chunk> {
     let Range { start, end } = range;
     let path = &segment.file.path;
     let to = segment.to.unwrap_or(segment.file.size);
@@ -226,81 +253,126 @@ fn read_range(ordinal: u64, index: usize, segment: &Segment, file: &File, range:
     let mut at = end;
     let mut pending = 0;
     if bytes.last().is_some_and(|b| *b != b'\n') {
+        let line = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
+        let line_at = end - (bytes.len() - line) as u64;
         loop {
             if at == to {
                 if !segment.last_line_counts {
-                    let keep = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-                    pending = (bytes.len() - keep) as u64;
-                    bytes.truncate(keep);
+                    pending = (bytes.len() - line) as u64;
+                    bytes.truncate(line);
                 }
                 break;
             }
             let mut more = vec![0; (to - at).min(64 << 10) as usize];
             files::read_exact_at(file, path, &mut more, at)?;
             at += more.len() as u64;
-            if let Some(line_end) = memchr::memchr(b'\n', &more) {
-                bytes.extend_from_slice(&more[..=line_end]);
-                break;
+            let line_end = memchr::memchr(b'\n', &more);
+            bytes.extend_from_slice(&more[..line_end.map_or(more.len(), |end| end + 1)]);
+            if (bytes.len() - line) as u64 > record_bytes_max {
+                return Err(too_long(segment, line_at, record_bytes_max));
             }
-            bytes.extend_from_slice(&more);
-            if bytes.len() > RECORD_BYTES_MAX {
-                return Err(too_long(segment, at));
+            if line_end.is_some() {
+                break;
             }
         }
     }
     Ok(Chunk { ordinal, segment: index, starts_file: start == 0, bytes, pending, packed: end - start })
 }
 
-fn too_long(segment: &Segment, at: u64) -> Error {
-    Error::new(Kind::BadData, format!("a line is longer than {} MiB", RECORD_BYTES_MAX >> 20)).at(format!("{} @ {at}", segment.file.name))
+fn too_long(segment: &Segment, at: u64, record_bytes_max: u64) -> Error {
+    let unpacked = if segment.file.codec == Codec::Plain { "" } else { " (unpacked)" };
+    Error::new(Kind::BadData, format!("a line is longer than {record_bytes_max} bytes"))
+        .at(format!("{} @ {at}{unpacked}", segment.file.name))
+        .with_help("`--max-record-bytes SIZE` allows longer ones, at the price of memory; is it a log of lines at all?")
 }
 
-/// The decompressed bytes `0..to` of a file, given out piece by piece in order: to check what was consumed.
-pub fn read_prefix(file: &LogFile, to: u64, mut piece: impl FnMut(&[u8])) -> Result<u64> {
-    let segment = Segment { file: file.clone(), from: 0, to: Some(to), last_line_counts: true };
-    let mut total = 0;
-    unpack(&segment, |unpacked| {
-        total += unpacked.bytes.len() as u64;
-        piece(&unpacked.bytes);
-        true
-    })?;
-    Ok(total)
+/// The decompressed bytes `from..to` of a file, given out piece by piece in order, while `piece` gives true. Gives how
+/// many bytes were given out: fewer where the file ends before.
+pub fn read_between(file: &LogFile, from: u64, to: u64, mut piece: impl FnMut(&[u8]) -> Result<bool>) -> Result<u64> {
+    let mut bytes = vec![0; CHUNK_BYTES as usize];
+    let mut given = 0;
+    if file.codec == Codec::Plain {
+        let (open, to) = (file.open()?, to.min(file.size));
+        while from + given < to {
+            let len = (to - from - given).min(CHUNK_BYTES) as usize;
+            files::read_exact_at(&open, &file.path, &mut bytes[..len], from + given)
+                .map_err(|e| file.still_as_long().err().unwrap_or(e))?;
+            given += len as u64;
+            if !piece(&bytes[..len])? {
+                break;
+            }
+        }
+        return Ok(given);
+    }
+    let mut unpacker = Unpacker::open(file)?;
+    let mut at = 0;
+    while at < to {
+        let wanted = if at < from { from - at } else { to - at };
+        let len = wanted.min(CHUNK_BYTES) as usize;
+        let filled = unpacker.fill(&mut bytes[..len])?;
+        at += filled as u64;
+        if at > from {
+            given += filled as u64;
+            if !piece(&bytes[..filled])? {
+                break;
+            }
+        }
+        if filled < len {
+            break;
+        }
+    }
+    Ok(given)
 }
 
 /// Unpacks a compressed segment and gives out its chunks, until `give` says that nobody wants more.
-fn unpack(segment: &Segment, mut give: impl FnMut(Unpacked) -> bool) -> Result<()> {
-    let count = Arc::new(AtomicU64::new(0));
-    let file = Counting { inner: files::open(&segment.file.path)?.take(segment.file.size), count: count.clone() };
-    let mut reader: Box<dyn Read> = match segment.file.codec {
-        Codec::Plain => Box::new(file),
-        Codec::Gzip => Box::new(flate2::read::MultiGzDecoder::new(std::io::BufReader::with_capacity(256 << 10, file))),
-        Codec::Zstd => Box::new(zstd::Decoder::new(file).map_err(|e| Error::io("unpack", &segment.file.path, e))?),
-    };
-    let broken = |offset: u64, e: std::io::Error| {
-        Error::new(Kind::BadData, format!("the {} data is broken or cut: {e}", segment.file.codec.name()))
-            .at(format!("{} @ {offset} (unpacked)", segment.file.name))
-            .with_help("export or copy the file again; a file that is still being written is read when it is complete")
-    };
+fn unpack(segment: &Segment, record_bytes_max: u64, mut give: impl FnMut(Unpacked) -> bool) -> Result<()> {
+    let mut unpacker = Unpacker::open(&segment.file)?;
     let mut offset = 0;
-    while offset < segment.from {
-        let mut skipped = vec![0; (segment.from - offset).min(CHUNK_BYTES) as usize];
-        reader.read_exact(&mut skipped).map_err(|e| broken(offset, e))?;
-        offset += skipped.len() as u64;
+    if segment.from > 0 {
+        let mut chain = Chain::default();
+        let mut skipped = vec![0; CHUNK_BYTES as usize];
+        while offset < segment.from {
+            let len = (segment.from - offset).min(CHUNK_BYTES) as usize;
+            let filled = unpacker.fill(&mut skipped[..len]).map_err(|e| match e.kind {
+                // it was read to there once
+                Kind::BadData => Error { kind: Kind::HistoryChanged, ..e },
+                _ => e,
+            })?;
+            chain.update(&skipped[..filled]);
+            offset += filled as u64;
+            if filled < len {
+                break;
+            }
+        }
+        // a file that has become shorter than what was consumed of it: whoever gets the chain sees that
+        if !give(Unpacked::Before(Box::new(chain))) || offset < segment.from {
+            return Ok(());
+        }
     }
+    let mut used = unpacker.packed();
     let mut rest: Vec<u8> = Vec::new();
     let mut first = segment.from == 0;
     loop {
         let mut bytes = std::mem::take(&mut rest);
-        let left = segment.to.map_or(CHUNK_BYTES, |to| to.saturating_sub(offset).min(CHUNK_BYTES));
-        let wanted = bytes.len() + left as usize;
-        let filled = fill(&mut reader, &mut bytes, wanted).map_err(|e| broken(offset, e))?;
+        let before = bytes.len();
+        let wanted = segment.to.map_or(CHUNK_BYTES, |to| to.saturating_sub(offset).min(CHUNK_BYTES)) as usize;
+        bytes.resize(before + wanted, 0);
+        let filled = unpacker.fill(&mut bytes[before..])?;
+        bytes.truncate(before + filled);
         offset += filled as u64;
-        let ended = bytes.len() < wanted || segment.to.is_some_and(|to| offset >= to);
-        let keep = match memchr::memrchr(b'\n', &bytes) {
+        if first && before == 0 {
+            refuse_packed_twice(segment, &bytes)?;
+        }
+        let ended = filled < wanted || segment.to.is_some_and(|to| offset >= to);
+        // what is left over of the chunk before has no line break
+        let line_end = memchr::memchr(b'\n', &bytes[before..]).map_or(bytes.len(), |at| before + at + 1);
+        if before > 0 && line_end as u64 > record_bytes_max {
+            return Err(too_long(segment, offset - bytes.len() as u64, record_bytes_max));
+        }
+        let keep = match memchr::memrchr(b'\n', &bytes[before..]) {
             _ if ended && segment.last_line_counts => bytes.len(),
-            Some(at) => at + 1,
+            Some(at) => before + at + 1,
             None if ended => 0,
-            None if bytes.len() > RECORD_BYTES_MAX => return Err(too_long(segment, offset)),
             None => {
                 rest = bytes;
                 continue;
@@ -308,26 +380,66 @@ fn unpack(segment: &Segment, mut give: impl FnMut(Unpacked) -> bool) -> Result<(
         };
         rest = bytes.split_off(keep);
         let pending = if ended { rest.len() as u64 } else { 0 };
-        let packed = count.swap(0, Ordering::Relaxed);
-        if !give(Unpacked { bytes, starts_file: first, pending, packed }) || ended {
+        let packed = unpacker.packed() - used;
+        used += packed;
+        if !give(Unpacked::Chunk { bytes, starts_file: first, pending, packed }) || ended {
             return Ok(());
         }
         first = false;
     }
 }
 
-fn fill(reader: &mut impl Read, bytes: &mut Vec<u8>, wanted: usize) -> std::io::Result<usize> {
-    let before = bytes.len();
-    bytes.resize(wanted, 0);
-    let mut at = before;
-    while at < wanted {
-        match reader.read(&mut bytes[at..]) {
-            Ok(0) => break,
-            Ok(n) => at += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+/// A file that was compressed twice unpacks to one that is no text.
+fn refuse_packed_twice(segment: &Segment, bytes: &[u8]) -> Result<()> {
+    let inner = Codec::of(bytes);
+    if inner == Codec::Plain {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::BadData,
+        format!("the file was compressed twice: within the {} data lies {}", segment.file.codec.name(), inner.name()),
+    )
+    .at(segment.file.name.clone())
+    .with_help("unpack it once"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that was cut behind its listing must never pass as a shorter one.
+    #[test]
+    fn a_file_that_is_cut_while_it_is_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let plain: Vec<u8> = b"{}\n".repeat(200_000);
+        let gzip = {
+            let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+            std::io::Write::write_all(&mut member, &plain).unwrap();
+            member.finish().unwrap()
+        };
+        for bytes in [plain, gzip] {
+            std::fs::write(&path, &bytes).unwrap();
+            let file = LogFile::at(path.clone(), "log".into()).unwrap();
+            let segment = Segment { file: file.clone(), from: 0, to: None, last_line_counts: true };
+            let mut jobs = Jobs::new(vec![segment], 1, RECORD_BYTES_MAX);
+            let mut seen = 0;
+            let read = |jobs: &mut Jobs| -> Result<Option<u64>> {
+                let Some(job) = jobs.next_job()? else { return Ok(None) };
+                Ok(Some(job.read(jobs.segments(), &Buffers::default())?.bytes.len() as u64))
+            };
+            seen += read(&mut jobs).unwrap().unwrap();
+            // what was opened is the same file, only shorter
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(300_000).unwrap();
+            let error = loop {
+                match read(&mut jobs) {
+                    Ok(Some(bytes)) => seen += bytes,
+                    Ok(None) => panic!("{} ended silently after {seen} bytes", file.codec.name()),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind, Kind::Io, "{error}");
+            assert!(error.message.contains("was cut"), "{error}");
         }
     }
-    bytes.truncate(at);
-    Ok(at - before)
 }

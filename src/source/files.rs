@@ -1,7 +1,9 @@
 //! Which files a source consists of, in the order of the log.
 
 use std::cmp::Ordering;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Kind, Result};
 use crate::files;
@@ -24,8 +26,22 @@ impl Codec {
         }
     }
 
+    /// By what [`Codec::name`] gives.
+    pub fn named(name: &str) -> Option<Codec> {
+        [Codec::Plain, Codec::Gzip, Codec::Zstd].into_iter().find(|codec| codec.name() == name)
+    }
+
+    /// What such a file is made of.
+    pub fn member(self) -> &'static str {
+        match self {
+            Codec::Plain => "file",
+            Codec::Gzip => "gzip member",
+            Codec::Zstd => "zstd frame",
+        }
+    }
+
     /// By the file's first bytes, whatever its name says.
-    fn of(head: &[u8]) -> Codec {
+    pub fn of(head: &[u8]) -> Codec {
         match head {
             [0x1f, 0x8b, ..] => Codec::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
@@ -43,8 +59,53 @@ pub struct LogFile {
     /// As messages and the manifest name it: relative to the project where it lies inside.
     pub name: String,
     pub codec: Codec,
-    /// Bytes on disk.
+    /// Bytes on disk that may be read.
     pub size: u64,
+    /// Device and inode when it was listed.
+    pub identity: (u64, u64),
+    /// Bytes on disk through its last whole member, told by the reader that found the one behind it cut.
+    pub whole: Arc<OnceLock<u64>>,
+}
+
+impl LogFile {
+    /// The file that stands at a path. An error where that is no regular file.
+    pub fn at(path: PathBuf, name: String) -> Result<LogFile> {
+        let meta = files::metadata(&path)?;
+        if !meta.is_file() {
+            return Err(Error::new(Kind::NoInput, format!("{} is not a regular file", path.display()))
+                .with_help("foldline reads a log more than once; write a pipe or a device into a file first"));
+        }
+        let head = files::read_range(&path, 0, 4)?;
+        let identity = files::identity_of(&meta);
+        Ok(LogFile { name, codec: Codec::of(&head), size: meta.len(), identity, whole: Arc::default(), path })
+    }
+
+    /// Opens it. An error where something else has taken its name since it was listed, or where it was cut.
+    pub fn open(&self) -> Result<File> {
+        let file = files::open(&self.path)?;
+        let meta = file.metadata().map_err(|e| Error::io("read", &self.path, e))?;
+        if files::identity_of(&meta) != self.identity {
+            return Err(Error::new(Kind::Io, "a log file was replaced while foldline was at work")
+                .at(self.name.clone())
+                .with_help("run again: it finds what was moved"));
+        }
+        self.long_enough(meta.len())?;
+        Ok(file)
+    }
+
+    /// An error where the file was cut since it was listed: what was read of it is not to be trusted.
+    pub fn still_as_long(&self) -> Result<()> {
+        self.long_enough(files::metadata(&self.path)?.len())
+    }
+
+    fn long_enough(&self, bytes: u64) -> Result<()> {
+        if bytes >= self.size {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Io, format!("a log file was cut while foldline was at work: it had {} bytes, it has {bytes} now", self.size))
+            .at(self.name.clone())
+            .with_help("run again: it says what is missing"))
+    }
 }
 
 /// The files of a source in natural name order (`b-2` before `b-10`), and the globs that match none while
@@ -90,13 +151,8 @@ fn log_file(path: PathBuf, root: &Path) -> Result<LogFile> {
         return Err(Error::new(Kind::NoInput, format!("the name of {} is not UTF-8", path.display()))
             .with_help("rename it: the manifest could not tell it from another one"));
     }
-    let meta = files::metadata(&path)?;
-    if !meta.is_file() {
-        return Err(Error::new(Kind::NoInput, format!("{} is not a regular file", path.display()))
-            .with_help("foldline reads a log more than once; write a pipe or a device into a file first"));
-    }
-    let head = files::read_range(&path, 0, 4)?;
-    Ok(LogFile { name: display_name(&path, root), codec: Codec::of(&head), size: meta.len(), path })
+    let name = display_name(&path, root);
+    LogFile::at(path, name)
 }
 
 fn display_name(path: &Path, root: &Path) -> String {

@@ -1,6 +1,7 @@
 //! bytes -> chunks -> records -> events.
 
 pub mod batch;
+pub mod chain;
 pub mod chunks;
 pub mod contract;
 pub mod decode;
@@ -9,6 +10,7 @@ pub mod ids;
 pub mod json;
 pub mod passed;
 pub mod sequence;
+pub mod unpack;
 pub mod upcast;
 
 pub use batch::{Bad, BadKind, Batch, Block, Events, Origin, Route};

@@ -78,6 +78,9 @@ pub struct Source {
     pub files: Vec<LogFile>,
     /// Log order: replays go through these and nothing else.
     pub segments: Vec<Segment>,
+    /// Files that the globs match and that hold the same as another one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopiedFile>,
     /// The sequencer's state: last version of each stream.
     #[serde(default)]
     pub streams: Vec<DataFile>,
@@ -131,17 +134,61 @@ pub struct LogFile {
     pub head_hash: String,
     /// BLAKE3 (hex) of the last 64 KiB consumed.
     pub tail_hash: String,
+    /// Chained hashes of the whole blocks of 16 MiB consumed, see [`crate::source::chain`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<String>,
+    /// The chained hash through `consumed`; empty in manifests of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rest_hash: String,
     /// BLAKE3 (hex) of the first and last 64 KiB of a compressed file as it lies on disk; empty: not known.
     /// A change anywhere shows there, in the checksum at the end.
     #[serde(default)]
     pub packed_hash: String,
     /// It cannot grow: compressed files, and those that a later file follows.
     pub sealed: bool,
+    /// A run found it gone and went on without it (`on_vanished = "keep"`): its name may be taken by another file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vanished: bool,
     pub first_position: Option<i64>,
     pub last_position: Option<i64>,
 }
 
-/// A piece of a file, as it was consumed by one run.
+/// A file that holds what another one holds, and is therefore not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedFile {
+    pub path: String,
+    /// Bytes on disk.
+    pub size: u64,
+    /// BLAKE3 (hex) of its first and last 64 KiB as they lie on disk.
+    pub ends_hash: String,
+    /// The file that is read.
+    pub of: String,
+}
+
+impl LogFile {
+    /// A file of which nothing was consumed yet. `codec`: by its name.
+    pub fn unread(path: String, codec: &str, size: u64) -> LogFile {
+        LogFile {
+            path,
+            codec: codec.to_string(),
+            size,
+            consumed: 0,
+            records: 0,
+            lines: 0,
+            head_hash: String::new(),
+            tail_hash: String::new(),
+            blocks: Vec::new(),
+            rest_hash: String::new(),
+            packed_hash: String::new(),
+            sealed: codec != "plain",
+            vanished: false,
+            first_position: None,
+            last_position: None,
+        }
+    }
+}
+
+/// A piece of a file, as it was consumed by one run, or by several in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// Index into [`Source::files`].

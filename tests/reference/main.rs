@@ -182,6 +182,8 @@ fn compare_run(
         quiet: true,
         now: "2026-01-01T00:00:00Z".into(),
         release: false,
+        accept_history_change: false,
+        record_bytes_max: 1 << 28,
         retry: Vec::new(),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().unwrap();
