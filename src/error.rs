@@ -3,6 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::printable::printable_start;
+
+/// Characters of a message, a place or a help that are shown: a name in it may have a megabyte.
+const SHOWN_CHARS_MAX: usize = 4000;
+
 /// What went wrong, as far as the exit code cares (the codes follow sysexits.h where it has one).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -108,7 +113,8 @@ impl Error {
         self
     }
 
-    /// The whole error as text for a terminal (`color`) or a pipe, ending with a line break.
+    /// The whole error as text for a terminal (`color`) or a pipe, ending with a line break. Whatever names and values
+    /// are in it, each part is one line of printable characters.
     pub fn render(&self, color: bool) -> String {
         let mut out = String::new();
         if let Some(snippet) = &self.snippet {
@@ -119,15 +125,19 @@ impl Error {
             return out;
         }
         let (red, cyan, bold, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
-        out.push_str(&format!("{red}error{reset}{bold}: {}{reset}\n", self.message));
+        out.push_str(&format!("{red}error{reset}{bold}: {}{reset}\n", shown(&self.message)));
         for place in &self.places {
-            out.push_str(&format!("  {cyan}-->{reset} {place}\n"));
+            out.push_str(&format!("  {cyan}-->{reset} {}\n", shown(place)));
         }
         for help in &self.help {
-            out.push_str(&format!("{cyan}help{reset}: {help}\n"));
+            out.push_str(&format!("{cyan}help{reset}: {}\n", shown(help)));
         }
         out
     }
+}
+
+fn shown(text: &str) -> String {
+    printable_start(text, SHOWN_CHARS_MAX)
 }
 
 fn describe_io(source: &std::io::Error) -> String {

@@ -12,6 +12,8 @@
 //!
 //! The modules stand in the order of that flow; each names only those before it.
 
+pub mod printable;
+
 pub mod error;
 pub mod files;
 pub mod sql;

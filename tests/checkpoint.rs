@@ -450,6 +450,18 @@ fn an_edit_in_the_middle_is_accepted_block_and_all_with_several_files_and_segmen
 }
 
 #[test]
+fn a_line_that_was_mended_in_place_is_accepted_by_a_retry() {
+    let project = Project::new(&PROJECT.replace("dedupe =", "on_bad_record = \"quarantine\"\ndedupe ="));
+    project.write("events/a.log", lines(0..10).replace("\"amount\":4,", "\"amount\":x,"));
+    project.foldline(&["run"]).exits(3);
+    project.write("events/a.log", lines(0..10));
+    project.foldline(&["run"]).exits(10);
+    project.foldline(&["quarantine", "retry"]).exits(0);
+    equals_one_run_over(&project, &lines(0..10));
+    assert_eq!(run(&project, &[]), 0);
+}
+
+#[test]
 fn a_deleted_file_stops_the_run_or_is_let_go() {
     let project = consumed(&[("a.log", &lines(0..10)), ("b.log", &lines(10..20))]);
     remove(&project, "a.log");

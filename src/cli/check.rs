@@ -3,6 +3,7 @@
 use super::{Context, Done, quarantine};
 use crate::error::Error;
 use crate::model::{Limits, check_bind};
+use crate::printable::printable;
 use crate::report::counted;
 use crate::state::store;
 
@@ -35,7 +36,7 @@ pub fn check(context: &Context) -> Done {
     }
     context.say(&format!(
         "{} is sound: {}, {}, {}, {}\n",
-        project.name,
+        printable(&project.name),
         count(project.sources.len(), "source"),
         count(project.aggregates.len(), "aggregate"),
         count(project.read_models.len(), "read model"),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Global;
 use crate::error::{Error, Kind};
 use crate::files;
+use crate::printable::printable_lines;
 use crate::project::{self, Project};
 use crate::report::{ColorChoice, stderr_color};
 use crate::source::chunks::RECORD_BYTES_MAX;
@@ -71,15 +72,25 @@ impl Context {
         stderr_color(self.color)
     }
 
-    /// A message for a person, on stderr; nothing with `--quiet`.
+    /// A message for a person, on stderr; nothing with `--quiet`. What is no printable character is spelled out.
     pub fn say(&self, text: &str) {
+        self.say_painted(&printable_lines(text));
+    }
+
+    /// As [`Context::say`], of a text with colors in it, whose names and values are printable.
+    pub fn say_painted(&self, text: &str) {
         if !self.quiet {
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
     }
 
-    /// Data, on stdout. A reader who has gone away is no error.
+    /// A report for a person, or JSON, on stdout. What is no printable character is spelled out, which JSON undoes.
     pub fn print(&self, text: &str) -> Result<(), Vec<Error>> {
+        self.print_exactly(&printable_lines(text))
+    }
+
+    /// Data, on stdout, byte by byte. A reader who has gone away is no error.
+    pub fn print_exactly(&self, text: &str) -> Result<(), Vec<Error>> {
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(vec![Error::io("write to", Path::new("stdout"), e)]),

@@ -44,7 +44,7 @@ pub fn path(context: &Context, read_model: Option<&str>, all: bool) -> Done {
             paths.push(path);
         }
     }
-    context.print(&paths.iter().map(|path| format!("{}\n", path.display())).collect::<String>())
+    context.print_exactly(&paths.iter().map(|path| format!("{}\n", path.display())).collect::<String>())
 }
 
 /// The kinds as the report of a run names them.

@@ -1,6 +1,7 @@
 //! `foldline plan`: what a run would read, replay and write.
 
 use super::{Context, Done, PlanArgs, quarantine, rollback};
+use crate::printable::printable;
 use crate::project::Dedupe;
 use crate::publish;
 use crate::report::{counted, human_bytes, human_count, human_seconds};
@@ -49,13 +50,16 @@ pub fn plan(context: &Context, args: PlanArgs) -> Done {
         text.push('\n');
         let intake = &decision.intakes[source];
         for change in &intake.changes {
-            text.push_str(&format!("  {}: {}\n", change.places.first().map_or("", String::as_str), change.message));
+            text.push_str(&format!(
+                "  {}\n",
+                printable(&format!("{}: {}", change.places.first().map_or("", String::as_str), change.message))
+            ));
         }
         for moved in &intake.moves {
-            text.push_str(&format!("  {moved}\n"));
+            text.push_str(&format!("  {}\n", printable(moved)));
         }
         for copy in &intake.copies {
-            text.push_str(&format!("  {} is not read: it holds what {} holds\n", copy.path, copy.of));
+            text.push_str(&format!("  {}\n", printable(&format!("{} is not read: it holds what {} holds", copy.path, copy.of))));
         }
         let ids = (definition.dedupe == Dedupe::Id).then(|| {
             let anew = if decision.source_replay[source] { total_of_source } else { new_bytes };
@@ -70,7 +74,7 @@ pub fn plan(context: &Context, args: PlanArgs) -> Done {
         }
         if context.verbose {
             for part in fresh {
-                text.push_str(&format!("  {} from byte {}\n", part.segment.file.name, part.segment.from));
+                text.push_str(&format!("  {} from byte {}\n", printable(&part.segment.file.name), part.segment.from));
             }
         }
         sources.push(serde_json::json!({

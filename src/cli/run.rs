@@ -38,12 +38,13 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     let project = context.project()?;
     known_read_models(&project, &args.select)?;
     let options = Options {
+        // who tries again has mended something, the log perhaps
+        accept_history_change: args.accept_history_change || matches!(mode, Mode::Retry(_)),
         rebuild: mode == Mode::Rebuild,
         release: mode == Mode::Release,
         retry: if let Mode::Retry(sources) = mode { sources } else { Vec::new() },
         select: args.select,
         wait: args.wait,
-        accept_history_change: args.accept_history_change,
         ..options(context)
     };
     let (report, result) = working(context, |stop| run::run(&project, &options, stop))?;
@@ -52,7 +53,7 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     }
     match result {
         Ok(()) => {
-            context.say(&summary(&report, context.color(), stderr_width()));
+            context.say_painted(&summary(&report, context.color(), stderr_width()));
             context.exit_code.set(report.exit_code);
             Ok(())
         }

@@ -1,7 +1,8 @@
 //! `foldline status`: what is published, how far the logs are consumed, what is stale.
 
 use super::{Context, Done, quarantine, rollback};
-use crate::report::{counted, human_bytes, printable};
+use crate::printable::printable;
+use crate::report::{counted, human_bytes};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
 use crate::run::waiting;
@@ -14,11 +15,11 @@ pub fn status(context: &Context) -> Done {
         if context.json {
             return context.print(&format!("{}\n", serde_json::json!({ "project": project.name, "generation": null })));
         }
-        return context.print(&format!("{} has never run; `foldline run` makes the first generation\n", project.name));
+        return context.print(&format!("{} has never run; `foldline run` makes the first generation\n", printable(&project.name)));
     };
     // a log that changed is the run's business to refuse; status says it
     let decision = Decision::new(&project, Some(last), false, false);
-    let mut text = format!("{}: generation {} of {}\n", project.name, last.generation, last.created_at);
+    let mut text = format!("{}: generation {} of {}\n", printable(&project.name), last.generation, last.created_at);
     if let Some(pinned) = rollback::pinned_text(last) {
         text.push_str(&format!("  {pinned}\n"));
     }

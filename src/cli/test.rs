@@ -2,6 +2,7 @@
 
 use super::{Context, Done};
 use crate::error::{Error, Kind};
+use crate::printable::printable;
 use crate::run::given::run_test;
 
 pub fn test(context: &Context, name: Option<&str>) -> Done {
@@ -19,7 +20,7 @@ pub fn test(context: &Context, name: Option<&str>) -> Done {
     for test in &tests {
         let failures = run_test(&project, test).map_err(|e| vec![e])?;
         let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
-        text.push_str(&format!("test {} … {verdict}\n", test.name));
+        text.push_str(&format!("test {} … {verdict}\n", printable(&test.name)));
         for failure in &failures {
             text.push_str(&format!("  {failure}\n"));
         }

@@ -3,6 +3,7 @@
 
 use super::duck::DuckError;
 use crate::error::{Error, Kind, Snippet};
+use crate::printable::printable_lines;
 
 /// An error while the SQL at `place` (`file:line`) was bound or run; `what` names it: "read model `x`".
 pub(super) fn sql_error(what: &str, place: &str, error: &DuckError) -> Error {
@@ -67,7 +68,7 @@ impl Said {
         if let Some((label, source)) = lines.next().and_then(|l| l.split_once(": ")) {
             said.line = label.strip_prefix("LINE ").and_then(|n| n.parse().ok()).filter(|n| *n > 0);
             let margin = label.chars().count() + 2;
-            let mut caret = format!("   | {source}\n");
+            let mut caret = format!("   | {}\n", printable_lines(source));
             if let Some(mark) = lines.next().filter(|l| l.contains('^')) {
                 let mark: String = mark.chars().skip(margin).collect();
                 caret.push_str(&format!("   | {}\n", mark.trim_end()));

@@ -5,6 +5,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet as Code, renderer::DecorStyle};
 
 use crate::error::{Error, Kind, Snippet};
+use crate::printable::{printable, printable_painted};
 
 /// Width of plain and colored snippets; fixed, so that a message does not depend on who reads it.
 const WIDTH_COLUMNS: usize = 140;
@@ -117,27 +118,29 @@ impl Diagnostic {
             start..floor(text, place.end).max(start)
         };
         let (name, text) = &files.0[self.place.file];
+        // messages name event types of the log; the renderer marks escape characters in the code, and no others
+        let (message, label) = (printable(&self.message), printable(&self.label));
+        let context: Vec<_> = self.context.iter().map(|(place, label)| (place, printable(label))).collect();
+        let help: Vec<_> = self.help.iter().map(|help| printable(help)).collect();
         let mut primary = AnnotationKind::Primary.span(span_in(&self.place));
         if !self.label.is_empty() {
-            primary = primary.label(self.label.as_str());
+            primary = primary.label(&*label);
         }
         let mut code = Code::source(text.as_str()).path(name.as_str()).annotation(primary);
-        for (place, label) in self.context.iter().filter(|(place, _)| place.file == self.place.file) {
-            code = code.annotation(AnnotationKind::Context.span(span_in(place)).label(label.as_str()));
+        for (place, label) in context.iter().filter(|(place, _)| place.file == self.place.file) {
+            code = code.annotation(AnnotationKind::Context.span(span_in(place)).label(&**label));
         }
-        let mut group = level.primary_title(self.message.as_str()).element(code);
-        for (place, label) in self.context.iter().filter(|(place, _)| place.file != self.place.file) {
+        let mut group = level.primary_title(&*message).element(code);
+        for (place, label) in context.iter().filter(|(place, _)| place.file != self.place.file) {
             let (name, text) = &files.0[place.file];
             group = group.element(
-                Code::source(text.as_str())
-                    .path(name.as_str())
-                    .annotation(AnnotationKind::Context.span(span_in(place)).label(label.as_str())),
+                Code::source(text.as_str()).path(name.as_str()).annotation(AnnotationKind::Context.span(span_in(place)).label(&**label)),
             );
         }
-        for help in &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+        for help in &help {
+            group = group.element(Level::HELP.message(&**help));
         }
-        let mut out: String = renderer.render(&[group]).lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+        let mut out: String = printable_painted(&renderer.render(&[group])).lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
         if !out.ends_with('\n') {
             out.push('\n');
         }

@@ -14,6 +14,9 @@ use crate::error::Result;
 /// Names of types come from the log: beyond this many, plans are made again instead of kept.
 const CACHED_MAX: usize = 100_000;
 
+/// And so are plans of types with longer names than this.
+const CACHED_NAME_BYTES_MAX: usize = 1024;
+
 /// What plans are made from, once the project is loaded.
 #[derive(Default)]
 pub(crate) struct Definitions {
@@ -49,7 +52,7 @@ impl Plans {
         }
         let plan = plan.map(Arc::new);
         let mut cache = self.cache.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if cache.len() < CACHED_MAX {
+        if cache.len() < CACHED_MAX && event_type.len() <= CACHED_NAME_BYTES_MAX {
             // Two threads may have made the same plan: the first one stays.
             return Ok(cache.entry(key).or_insert(plan).clone());
         }

@@ -55,22 +55,55 @@ const CLOCK: &[&str] = &[
     "localtimestamp",
 ];
 const CLOCK_WORDS: &[&str] = &["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];
-const CHANCE: &[&str] = &["random", "setseed", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval", "currval", "txid_current"];
-const OUTSIDE: &[&str] =
-    &["getenv", "getvariable", "current_setting", "query", "query_table", "glob", "parquet_scan", "sniff_csv", "which_secret"];
-const OUTSIDE_BEGIN: &[&str] = &[
-    "read_",
-    "parquet_",
-    "duckdb_",
-    "pragma_",
-    "sqlite_",
-    "postgres_",
-    "mysql_",
-    "iceberg_",
-    "delta_",
-    "arrow_scan",
-    "pandas_",
-    "st_read",
+const CHANCE: &[&str] =
+    &["stats", "random", "setseed", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval", "currval", "txid_current"];
+const OUTSIDE: &[&str] = &[
+    "getenv",
+    "getvariable",
+    "current_setting",
+    "query",
+    "query_table",
+    "json_execute_serialized_sql",
+    "glob",
+    "parquet_scan",
+    "seq_scan",
+    "sniff_csv",
+    "which_secret",
+    "current_query",
+    "current_query_id",
+    "current_connection_id",
+    "current_transaction_id",
+];
+/// Functions that do something: a SELECT that calls them changes the engine, or the files that it writes.
+const DEEDS: &[&str] = &[
+    "enable_logging",
+    "disable_logging",
+    "truncate_duckdb_logs",
+    "write_log",
+    "enable_profiling",
+    "disable_profiling",
+    "checkpoint",
+    "force_checkpoint",
+    "sleep_ms",
+];
+const OUTSIDE_BEGIN: &[&str] =
+    &["read_", "parquet_", "duckdb_", "pragma_", "sqlite_", "postgres_", "mysql_", "iceberg_", "delta_", "arrow_", "pandas_", "st_read"];
+
+/// The functions that may stand where a table stands: all that make their rows of their arguments alone.
+const TABLE_FUNCTIONS: &[&str] = &[
+    "range",
+    "generate_series",
+    "unnest",
+    "repeat",
+    "repeat_row",
+    "json_each",
+    "json_tree",
+    "histogram",
+    "histogram_values",
+    "summary",
+    "icu_calendar_names",
+    "pg_timezone_names",
+    "test_all_types",
 ];
 
 /// Aggregates whose result depends on the order of rows unless they have an ORDER BY inside.
@@ -229,6 +262,8 @@ impl Words<'_> {
                     format!("`{lower}()` reads what is not in the project"),
                     "declare a small file as [table.<name>] with `file = \"…\"` and read it by that name",
                 );
+            } else if called && DEEDS.contains(&lower.as_str()) {
+                reads.error(span, format!("`{lower}()` does something, and a read model only reads"), "take the call out");
             } else if self.word(i, "tablesample") || (self.word(i, "sample") && self.before(i, "using")) {
                 reads.error(span, "a sample differs from run to run", "choose rows by their data: `WHERE hash(id) % 100 = 0`");
             } else if called && ORDERED.contains(&lower.as_str()) {
@@ -348,9 +383,20 @@ impl Words<'_> {
             last += 2;
             parts.extend(self.tokens[last].name(self.sql));
         }
-        // A table function.
+        let span = self.tokens[from].start..self.tokens[last].end;
         if self.symbol(last + 1) != Some('(') {
-            reads.tables.push(TableName { parts, span: self.tokens[from].start..self.tokens[last].end });
+            reads.tables.push(TableName { parts, span });
+            return last + 1;
+        }
+        let name = parts.pop().unwrap_or_default();
+        let known = TABLE_FUNCTIONS.iter().any(|known| known.eq_ignore_ascii_case(&name));
+        let said = reads.errors.iter().any(|error| error.span.end == span.end);
+        if !known && !said {
+            reads.error(
+                span,
+                format!("`{name}()` is no function that a read model may read from"),
+                format!("tables stand without parentheses; of functions there are {}", TABLE_FUNCTIONS.join(", ")),
+            );
         }
         last + 1
     }
@@ -396,6 +442,14 @@ mod tests {
             "",
             "SELECT main.now()",
             "SELECT age(f(t, u)) FROM x",
+            "FROM enable_logging(storage = 'file')",
+            "FROM system.main.\"enable_profiling\"()",
+            "SELECT write_log('x')",
+            "FROM query\u{200b}('SELECT 1')",
+            "SELECT 1 -- \r FROM read_text('x')",
+            "SELECT 1FROM arrow_scan_dumb(1, 2, 3)",
+            "FROM a JOIN made_up(1) ON true",
+            "FROM json_execute_serialized_sql('{}')",
         ] {
             assert_eq!(analyze(sql).errors.len(), 1, "{sql}");
         }

@@ -50,11 +50,11 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token> {
     while let Some(c) = sql[at..].chars().next() {
         let start = at;
         let rest = &sql[at..];
-        let kind = if c.is_whitespace() {
+        let kind = if is_space(c) {
             at += c.len_utf8();
             continue;
         } else if rest.starts_with("--") {
-            at += rest.find('\n').unwrap_or(rest.len());
+            at += rest.find(['\n', '\r']).unwrap_or(rest.len());
             continue;
         } else if rest.starts_with("/*") {
             at += comment(rest);
@@ -72,7 +72,7 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token> {
             at += length;
             Kind::Text
         } else if c.is_ascii_digit() {
-            at += rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_').unwrap_or(rest.len());
+            at += number(rest);
             Kind::Number
         } else if c.is_alphabetic() || c == '_' {
             at += rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').unwrap_or(rest.len());
@@ -84,6 +84,26 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token> {
         out.push(Token { kind, start, end: at });
     }
     out
+}
+
+/// White space: DuckDB takes some characters for it that have no width, too.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}')
+}
+
+/// The length of a number. What stands right behind it is a word of its own: `1FROM t` is `1 FROM t`.
+fn number(rest: &str) -> usize {
+    let digits = |from: usize| rest.as_bytes()[from..].iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    let mut length = digits(0);
+    if rest.as_bytes().get(length) == Some(&b'.') {
+        length += 1 + digits(length + 1);
+    }
+    if let Some(b'e' | b'E') = rest.as_bytes().get(length) {
+        let sign = usize::from(matches!(rest.as_bytes().get(length + 1), Some(b'+' | b'-')));
+        let exponent = digits(length + 1 + sign);
+        length += if exponent > 0 { 1 + sign + exponent } else { 0 };
+    }
+    length
 }
 
 /// The length of a quoted text; a doubled quote stands for itself.
@@ -148,6 +168,14 @@ mod tests {
         let comma = Kind::Symbol(',');
         assert_eq!(kinds, [Kind::Word, Kind::Quoted, comma, Kind::Text, comma, Kind::Text, Kind::Text, Kind::Number]);
         assert_eq!(tokens(sql)[1].name(sql).as_deref(), Some("a\"b"));
+    }
+
+    #[test]
+    fn words_are_cut_where_duckdb_cuts_them() {
+        let words = |sql: &str| tokens(sql).iter().map(|token| sql[token.start..token.end].to_string()).collect::<Vec<_>>();
+        assert_eq!(words("1FROM t -- c\rx"), ["1", "FROM", "t", "x"]);
+        assert_eq!(words("f\u{200b}(\u{2060}1.5e-3\u{feff}, 1e5and 1_0.)"), ["f", "(", "1.5e-3", ",", "1e5", "and", "1_0.", ")"]);
+        assert_eq!(words("1else 1e+x"), ["1", "else", "1", "e", "+", "x"]);
     }
 
     #[test]

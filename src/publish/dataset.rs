@@ -133,8 +133,11 @@ fn folder(names: &[String], values: &[&StringArray], row: usize) -> Result<PathB
 fn segment(name: &str, value: Option<&str>) -> Result<String> {
     let encoded = match value {
         None => NULL_PARTITION.to_string(),
-        // The text itself, not NULL.
-        Some(NULL_PARTITION) => NULL_PARTITION.replacen('_', "%5F", 1),
+        // The text itself, not NULL: readers take these words for it before they decode them.
+        Some(value) if value == NULL_PARTITION || value.eq_ignore_ascii_case("null") => {
+            let (first, rest) = value.split_at(1);
+            first.bytes().map(|byte| format!("%{byte:02X}")).chain([rest.to_string()]).collect()
+        }
         Some(value) => encode(value),
     };
     let segment = format!("{}={encoded}", encode(name));
@@ -182,6 +185,8 @@ mod tests {
             ("", "c="),
             ("é", "c=%C3%A9"),
             (NULL_PARTITION, "c=%5F_HIVE_DEFAULT_PARTITION__"),
+            ("NULL", "c=%4EULL"),
+            ("null", "c=%6Eull"),
         ] {
             assert_eq!(segment("c", Some(value)).ok().as_deref(), Some(folder));
         }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{counted, differences, human_bytes};
 use crate::model::compare::Difference;
+use crate::printable::printable;
 
 /// Today's definitions against a published generation.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +49,8 @@ impl Changes {
 /// What `diff` found, read model by read model.
 pub fn changes(found: &Changes) -> String {
     let read = format!("{}, {}", counted(found.records, "record"), human_bytes(found.bytes_read));
-    let mut out = format!("{}: today's definitions against generation {}, on its log ({read})\n", found.project, found.generation);
+    let mut out =
+        format!("{}: today's definitions against generation {}, on its log ({read})\n", printable(&found.project), found.generation);
     for model in &found.read_models {
         let rows = model.rows.map_or(String::new(), |rows| format!(", {}", counted(rows, "row")));
         let status = match model.status {
@@ -57,7 +59,7 @@ pub fn changes(found: &Changes) -> String {
             ModelStatus::New => "not published yet",
             ModelStatus::Gone => "not in the project any more",
         };
-        out.push_str(&format!("  read model {}: {status}{rows}\n", model.name));
+        out.push_str(&format!("  read model {}: {status}{rows}\n", printable(&model.name)));
         out.push_str(&model.difference.as_ref().map_or(String::new(), differences));
     }
     out

@@ -24,7 +24,9 @@ pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
 pub use quarantine::{quarantine_list, quarantine_records};
-pub use summary::{bad_records, pinned, printable, summary};
+pub use summary::{bad_records, pinned, summary};
+
+pub use crate::printable::printable;
 pub use verification::{PassedOver, TableKind, Verification, VerifiedTable, verification};
 
 /// The version of the report's JSON. Fields are added without raising it; one that is renamed or removed raises it.

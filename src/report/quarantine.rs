@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::numbers::counted;
-use super::summary::{Paint, Table, printable};
+use super::summary::{Paint, Table};
+use crate::printable::printable;
 use crate::run::quarantined::Quarantined;
 
 /// Entries that a list or a record's followers show; all are counted.

@@ -5,6 +5,11 @@ use std::fmt::Write;
 
 use super::numbers::{counted, human_bytes, human_count, human_seconds};
 use super::{BadReport, FoldMode, Outcome, ReadModelStatus, Report, SourceReport};
+use crate::printable::{printable, printable_start};
+
+/// Characters of a stream's name, and of a reason, that are shown; `--json` has all of them.
+const NAME_CHARS_MAX: usize = 200;
+const REASON_CHARS_MAX: usize = 1000;
 
 /// The whole summary as text with a line break at its end.
 ///
@@ -59,11 +64,13 @@ pub fn bad_records(bad: &BadReport, color: bool) -> String {
         // The kind is what is counted by; a reason that says it itself, or names the stream, does not say it twice.
         let kind = if record.reason.starts_with(&record.kind) { String::new() } else { format!("{}: ", record.kind) };
         let stream = match &record.stream {
-            Some(stream) if !record.reason.contains(&format!("`{stream}`")) => format!(" (stream `{}`)", printable(stream)),
+            Some(stream) if !record.reason.contains(&format!("`{stream}`")) => {
+                format!(" (stream `{}`)", printable_start(stream, NAME_CHARS_MAX))
+            }
             _ => String::new(),
         };
         let place = paint.cyan(&format!("{}{line}", printable(&record.file)));
-        let _ = writeln!(out, "{place}: {kind}{}{stream}", printable(&record.reason));
+        let _ = writeln!(out, "{place}: {kind}{}{stream}", printable_start(&record.reason, REASON_CHARS_MAX));
     }
     let shown = bad.first.len() as u64;
     if bad.total > shown {
@@ -91,7 +98,7 @@ fn headline(out: &mut String, report: &Report, paint: Paint) {
         Outcome::Pinned => paint.yellow(&format!("folded{generation}, published nothing,")),
         Outcome::NothingNew => {
             let live = report.generation.map(|n| format!(", generation {n} is current")).unwrap_or_default();
-            let _ = writeln!(out, "{}: nothing new{live} ({total})", report.project);
+            let _ = writeln!(out, "{}: nothing new{live} ({total})", printable(&report.project));
             return;
         }
         Outcome::Failed => paint.red("failed, nothing published"),
@@ -99,7 +106,7 @@ fn headline(out: &mut String, report: &Report, paint: Paint) {
     let _ = write!(
         out,
         "{}: {outcome} in {total}: {}, {} ({} events/s, {}/s",
-        report.project,
+        printable(&report.project),
         counted(report.events_total(), "event"),
         human_bytes(report.bytes_total()),
         human_count(report.events_per_second.round() as u64),
@@ -204,13 +211,8 @@ fn warnings(out: &mut String, report: &Report, paint: Paint) {
     }
     out.push('\n');
     for warning in &report.warnings {
-        let _ = writeln!(out, "{}: {warning}", paint.yellow("warning"));
+        let _ = writeln!(out, "{}: {}", paint.yellow("warning"), printable(warning));
     }
-}
-
-/// Text from a log with its control characters spelled out: an escape sequence in an event must not reach the terminal.
-pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 /// Rows in aligned columns. A header that begins with `>` aligns its column to the right.
@@ -227,7 +229,7 @@ impl Table {
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         assert_eq!(N, self.header.len(), "a row has a cell for each column");
-        self.rows.push(cells.into());
+        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
     pub(super) fn write(&self, out: &mut String, paint: Paint, width: usize) {
@@ -403,7 +405,7 @@ mod tests {
         bad.push(BadRecord { kind: "contract".into(), file: "a.ndjson".into(), line: Some(1), stream: Some("order-\r1".into()), reason });
         assert_eq!(
             bad_records(&bad, false),
-            "a.ndjson:1: contract: `\\u{1b}[2J` is no number (stream `order-\\r1`)\n1 bad record: contract 1\n"
+            "a.ndjson:1: contract: `\\u001b[2J` is no number (stream `order-\\r1`)\n1 bad record: contract 1\n"
         );
     }
 

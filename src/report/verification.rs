@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{counted, differences, human_bytes};
 use crate::model::compare::Difference;
+use crate::printable::printable;
 
 /// What `verify` found.
 #[derive(Debug, Clone, Serialize)]
@@ -70,22 +71,22 @@ impl Verification {
 /// What `verify` found, table by table.
 pub fn verification(found: &Verification) -> String {
     let read = format!("{}, {}", counted(found.records, "record"), human_bytes(found.bytes_read));
-    let mut out = format!("{}: generation {} against a replay of its log ({read})\n", found.project, found.generation);
+    let mut out = format!("{}: generation {} against a replay of its log ({read})\n", printable(&found.project), found.generation);
     if let Some((below, of)) = found.sample {
         out.push_str(&format!("  compared: {below} of {of} rows, by their keys' hashes; the whole log was read\n"));
     }
     for table in &found.tables {
-        let target = table.target.as_ref().map_or(String::new(), |target| format!(" in {target}"));
+        let target = table.target.as_ref().map_or(String::new(), |target| format!(" in {}", printable(target)));
         let verdict = if table.agrees() { "agree" } else { "DIFFER" };
         let rows = counted(table.difference.published_rows, "row");
-        out.push_str(&format!("  {} {}{target}: {rows} {verdict}\n", label(table.kind), table.name));
+        out.push_str(&format!("  {} {}{target}: {rows} {verdict}\n", label(table.kind), printable(&table.name)));
         for trouble in &table.trouble {
-            out.push_str(&format!("    {trouble}\n"));
+            out.push_str(&format!("    {}\n", printable(trouble)));
         }
         out.push_str(&differences(&table.difference));
     }
     for passed in &found.passed_over {
-        out.push_str(&format!("  {} {}: not compared, {}\n", label(passed.kind), passed.name, passed.reason));
+        out.push_str(&format!("  {} {}: not compared, {}\n", label(passed.kind), printable(&passed.name), printable(&passed.reason)));
     }
     if found.agrees() {
         out.push_str(&format!("{} in {} agree\n", counted(found.rows(), "row"), counted(found.tables.len() as u64, "table")));

@@ -9,6 +9,7 @@ use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log
 use crate::error::{Error, Result};
 use crate::fold::{self, route};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
+use crate::printable::printable;
 use crate::project::{OnGap, Project, Test};
 use crate::source::{Batch, Decoder};
 use crate::sql::{self, Column, Type, Value};
@@ -163,7 +164,7 @@ fn compare(
         let mut wanted: Vec<(usize, Option<String>)> = Vec::new();
         for (column, value) in row {
             let Some(at) = columns.iter().position(|(name, _)| name.eq_ignore_ascii_case(column)) else {
-                failures.push(format!("{name}: there is no column `{column}`"));
+                failures.push(format!("{name}: there is no column `{}`", printable(column)));
                 return;
             };
             wanted.push((at, value.as_deref().map(|text| canonical(text, columns[at].1.as_ref()))));
@@ -173,7 +174,7 @@ fn compare(
             used[found] = true;
             continue;
         }
-        let show = |at: usize, value: &Option<String>| format!("{} = {}", columns[at].0, value.as_deref().unwrap_or("NULL"));
+        let show = |at: usize, value: &Option<String>| printable(&format!("{} = {}", columns[at].0, value.as_deref().unwrap_or("NULL")));
         let mut text = format!("{name}: no row has {}", wanted.iter().map(|(at, v)| show(*at, v)).collect::<Vec<_>>().join(", "));
         // the nearest row tells most
         if let Some(nearest) = (0..rows.len()).filter(|i| !used[*i]).max_by_key(|i| (agrees(&rows[*i]), std::cmp::Reverse(*i))) {

@@ -9,8 +9,9 @@ use super::lanes::Lane;
 use super::tally::place;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{Routed, route};
+use crate::printable::printable;
 use crate::project::Project;
-use crate::report::{counted, printable};
+use crate::report::counted;
 use crate::source::chunks::{CHUNK_BYTES, Chunk};
 use crate::source::sequence::gap_reason;
 use crate::source::{Decoder, Origin};
@@ -114,8 +115,8 @@ pub fn warnings(source: &str, waiting: &[Waiting]) -> Vec<String> {
         .iter()
         .take(HOLES_SHOWN_MAX)
         .map(|hole| {
-            let what = printable(&format!("{}:{}: {}", hole.origin.file, hole.origin.line, hole.reason()));
-            format!("{what}; {} wait{}", counted(hole.events, "event"), if hole.events == 1 { "s" } else { "" })
+            let what = format!("{}:{}: {}", hole.origin.file, hole.origin.line, hole.reason());
+            format!("{}; {} wait{}", printable(&what), counted(hole.events, "event"), if hole.events == 1 { "s" } else { "" })
         })
         .collect();
     if holes.len() > HOLES_SHOWN_MAX {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::json;
+use crate::printable::printable_start;
 use crate::sql::{MapEntries, Type, Value, cast_text};
 
 /// Converts checked JSON (empty: missing) to `ty`; the error says what does not fit.
@@ -104,11 +105,7 @@ pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
 
 /// A JSON text in a message: its beginning, and without characters that would steer a terminal.
 pub fn shortened(json: &str) -> String {
-    let mut out: String = json.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if json.chars().nth(60).is_some() {
-        out.push('…');
-    }
-    format!("`{out}`")
+    format!("`{}`", printable_start(json, 60))
 }
 
 /// The number that `text` writes, times 10^scale, if that is a whole number that fits.

@@ -13,10 +13,13 @@ use super::json::{self, Paths, Span};
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
 use crate::project::{Dedupe, Envelope, FieldRole, Given, Payload, Project, TypePlan};
-use crate::sql::{Column, Env, Expr, Slot, Type, Value, cast_text};
+use crate::sql::{self, Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
 const KNOWN_TYPES_MAX: usize = 100_000;
+
+/// A type's name with more bytes is looked up anew each time, for the same reason.
+const KNOWN_NAME_BYTES_MAX: usize = 1024;
 
 /// Decodes the chunks of one source. Shared by all threads; it learns event types as they appear.
 pub struct Decoder<'p> {
@@ -131,16 +134,20 @@ impl<'p> Decoder<'p> {
             }
             let end = memchr::memchr(b'\n', &chunk.bytes[start..]).map_or(chunk.bytes.len(), |at| start + at);
             let line = match whole {
-                Some(text) => Some(&text[start..end]),
-                None => std::str::from_utf8(&chunk.bytes[start..end]).ok(),
+                Some(text) => Ok(&text[start..end]),
+                None => std::str::from_utf8(&chunk.bytes[start..end]),
             };
             let number = batch.lines as u32;
             batch.lines += 1;
             batch.records += 1;
             start = end + 1;
-            let Some(line) = line else {
-                batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason: "the line is not UTF-8".into() });
-                continue;
+            let line = match line {
+                Ok(line) => line,
+                Err(e) => {
+                    let reason = format!("the line is not UTF-8 at byte {}", e.valid_up_to() + 1);
+                    batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason });
+                    continue;
+                }
             };
             let line = if chunk.starts_file && number == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
             if line.bytes().all(|b| matches!(b, b' ' | b'\t' | b'\r')) {
@@ -210,7 +217,7 @@ impl<'p> Decoder<'p> {
             return refuse(BadKind::Envelope, "`position` is NULL, and `dedupe = \"position\"` tells duplicates by it");
         }
         let time = match envelope.time.as_ref().map(|e| value_of(e, env)).transpose() {
-            Ok(Some(Value::Timestamp(t))) => Some(t),
+            Ok(Some(Value::Timestamp(t))) => Some(moment(t)?),
             Ok(_) => None,
             Err(e) => return refuse(BadKind::Envelope, format!("`time`: {e}")),
         };
@@ -459,14 +466,14 @@ impl<'p> Decoder<'p> {
             events.stream.push(&event.stream);
             events.event_type.push(&event.event_type);
             let version = versions.entry(event.stream.clone()).or_default();
-            *version = event.version.unwrap_or(*version + 1);
+            *version = event.version.unwrap_or(version.saturating_add(1));
             events.version.push(Some(*version));
             events.position.push(Some(event.position.unwrap_or((before + number) as i64 + 1)));
             let time = event.time.as_deref().map(|time| cast_text(time, &Type::Timestamp));
             events.id.push(event.id.as_deref().unwrap_or(""));
             let (time, mut failed) = match time {
                 None => (Some(FIRST_TIME + (before + number) as i64 * 1_000_000), None),
-                Some(Ok(Value::Timestamp(t))) => (Some(t), None),
+                Some(Ok(Value::Timestamp(t))) => (Some(t), moment(t).err()),
                 Some(Ok(_)) => (None, None),
                 Some(Err(e)) => (None, Some(Refusal { kind: BadKind::Envelope, reason: format!("`time`: {}", e.0) })),
             };
@@ -497,7 +504,7 @@ impl<'p> Decoder<'p> {
             Arc::new(KnownType { plan, data, meta })
         });
         let mut types = self.types.write().expect("no thread panics while it holds this lock");
-        if types.len() >= KNOWN_TYPES_MAX {
+        if types.len() >= KNOWN_TYPES_MAX || event_type.len() > KNOWN_NAME_BYTES_MAX {
             return Ok(known);
         }
         Ok(types.entry(event_type.to_string()).or_insert(known).clone())
@@ -584,6 +591,10 @@ fn value_of(expr: &Expr, env: &RecordEnv) -> std::result::Result<Value, String> 
     if expr.ty == Type::BigInt && json.len() < 19 && !json.is_empty() && json.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Value::Int(json.bytes().fold(0, |n, digit| n * 10 + (digit - b'0') as i64) as i128));
     }
+    if expr.ty == Type::BigInt {
+        // by its text, as in contracts: 1.5 is no version
+        return convert(json, &expr.ty);
+    }
     match json::as_text(json)? {
         Some(text) => cast_text(&text, &expr.ty).map_err(|e| e.0),
         None => Ok(Value::Null),
@@ -596,6 +607,11 @@ fn required_text<'a>(expr: &Expr, env: &RecordEnv<'a>, name: &str) -> std::resul
         Ok(_) => refuse(BadKind::Envelope, format!("no {name}: {}", shortened(env.text))),
         Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {e}")),
     }
+}
+
+/// An event's time is a moment: an infinite one would be the greatest of the log for ever.
+fn moment(time: i64) -> std::result::Result<i64, Refusal> {
+    if sql::is_finite(time) { Ok(time) } else { refuse(BadKind::Envelope, "`time`: infinity is no moment") }
 }
 
 fn optional_int(expr: Option<&Expr>, env: &RecordEnv, name: &str) -> std::result::Result<Option<i64>, Refusal> {

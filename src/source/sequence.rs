@@ -259,7 +259,7 @@ impl<B: Clone> Sequencer<B> {
                     stream.first = version;
                     Verdict::Pass
                 }
-                Some(last) if version == last.wrapping_add(1) => Verdict::Pass,
+                Some(last) if last.checked_add(1) == Some(version) => Verdict::Pass,
                 Some(last) if version == last && stream.mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
                 Some(last) if version < last && is_late(&self.passed, number, version) => Verdict::Late,
                 Some(_) if version < stream.first => Verdict::Conflict,

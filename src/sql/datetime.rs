@@ -83,6 +83,7 @@ pub fn time_of(timestamp: i64) -> i64 {
     timestamp.rem_euclid(MICROS_PER_DAY)
 }
 
+/// Whether a TIMESTAMP, in microseconds, is a moment: not DuckDB's `infinity` or `-infinity`.
 pub fn is_finite(timestamp: i64) -> bool {
     timestamp != TIMESTAMP_INFINITY && timestamp != -TIMESTAMP_INFINITY
 }
