@@ -1,4 +1,8 @@
 //! The hashes of what a source's scans read, continued over its scans, and held against what earlier runs consumed.
+//!
+//! Every pass that reads a log's bytes and moves a file's consumed end does this: [`Hashing::begin`] with its parts,
+//! [`Hashing::goes_on`] where an unpacker has passed over what lies before a part, [`Hashing::add`] with each chunk in log
+//! order, [`Hashing::note`] at its end.
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
