@@ -163,6 +163,11 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder in which nothing is; it is an error if something is.
+pub fn remove_empty_dir(path: &Path) -> Result<()> {
+    fs::remove_dir(path).map_err(|e| Error::io("remove the folder", path, e))
+}
+
 /// Removes a folder with all that is in it; a missing one is no error.
 pub fn remove_dir_all(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::Global;
 use crate::error::{Error, Kind};
 use crate::files;
-use crate::printable::printable_lines;
+use crate::printable::{printable_lines, printable_painted};
 use crate::project::{self, Project};
-use crate::report::{ColorChoice, stderr_color};
+use crate::report::{ColorChoice, stderr_color, stdout_color};
 use crate::source::chunks::RECORD_BYTES_MAX;
 
 pub struct Context {
@@ -72,6 +72,11 @@ impl Context {
         stderr_color(self.color)
     }
 
+    /// Whether data for a person, on stdout, has colors.
+    pub fn stdout_color(&self) -> bool {
+        stdout_color(self.color)
+    }
+
     /// A message for a person, on stderr; nothing with `--quiet`. What is no printable character is spelled out.
     pub fn say(&self, text: &str) {
         self.say_painted(&printable_lines(text));
@@ -108,6 +113,46 @@ impl Context {
     pub fn warn(&self, warnings: &[String]) {
         for warning in warnings {
             self.say(&format!("{}\n", warning.trim_end()));
+        }
+    }
+}
+
+/// Data on stdout that comes piece by piece. Once its reader has gone away nothing is written any more, which is no error.
+pub struct Out {
+    out: Option<std::io::BufWriter<std::io::Stdout>>,
+}
+
+impl Out {
+    pub fn new() -> Out {
+        Out { out: Some(std::io::BufWriter::with_capacity(1 << 16, std::io::stdout())) }
+    }
+
+    /// Lines with colors, whose names and values are printable, or JSON.
+    pub fn write(&mut self, text: &str) -> Result<(), Error> {
+        let text = printable_painted(text);
+        let written = self.out.as_mut().map_or(Ok(()), |out| out.write_all(text.as_bytes()));
+        self.done(written)
+    }
+
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let flushed = self.out.as_mut().map_or(Ok(()), |out| out.flush());
+        self.done(flushed)
+    }
+
+    /// The reader has gone away.
+    pub fn is_gone(&self) -> bool {
+        self.out.is_none()
+    }
+
+    fn done(&mut self, result: std::io::Result<()>) -> Result<(), Error> {
+        match result {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+                // what is still in the buffer has nowhere to go
+                self.out.take().map(std::io::BufWriter::into_parts);
+                Ok(())
+            }
+            Err(e) => Err(Error::io("write to", Path::new("stdout"), e)),
+            Ok(()) => Ok(()),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The command line: one verb per file; nothing else knows clap.
 
+mod as_of;
 mod check;
 mod context;
 mod diff;
+mod history;
 mod path;
 mod plan;
 mod quarantine;
@@ -95,6 +97,8 @@ enum Verb {
     Verify(VerifyArgs),
     /// Say which rows change under today's definitions, on the same log
     Diff(DiffArgs),
+    /// Tell what each event did to one row
+    History(history::HistoryArgs),
     /// Generations, checkpoint, lag, what is stale
     Status,
     /// Publish an earlier generation again, until it is released
@@ -121,7 +125,6 @@ enum Later {
     #[command(hide = true)]
     Inspect(Rest),
     #[command(hide = true)]
-    History(Rest),
     #[command(hide = true)]
     Schedule(Rest),
     #[command(hide = true)]
@@ -146,10 +149,13 @@ struct RunArgs {
     /// Where consumed log files changed, were cut or are gone: replay their source as it is now
     #[arg(long, env = "FOLDLINE_ACCEPT_HISTORY_CHANGE", value_parser = clap::builder::FalseyValueParser::new())]
     accept_history_change: bool,
-    #[arg(long, hide = true, value_name = "TIME|POSITION")]
+    /// The read models of the past, up to a time (UTC, as a cast to TIMESTAMP takes it) or a position (a plain
+    /// number): into `--target-dir`, or shown
+    #[arg(long, value_name = "TIME|POSITION", env = "FOLDLINE_AS_OF", allow_hyphen_values = true)]
     as_of: Option<String>,
-    #[arg(long, hide = true, value_name = "DIR")]
-    target_dir: Option<PathBuf>,
+    /// Publish plain files into this folder; nothing of the project is written
+    #[arg(long, value_name = "DIR", env = "FOLDLINE_TARGET_DIR")]
+    target_dir: Option<std::ffi::OsString>,
 }
 
 #[derive(Args)]
@@ -192,6 +198,7 @@ pub fn main() -> ExitCode {
         Verb::Rebuild(args) => run::run(&context, args, run::Mode::Rebuild),
         Verb::Verify(args) => verify::verify(&context, args),
         Verb::Diff(args) => diff::diff(&context, args),
+        Verb::History(args) => history::tell(&context, args),
         Verb::Status => status::status(&context),
         Verb::Rollback(args) => rollback::rollback(&context, args),
         Verb::Quarantine(args) => quarantine::quarantine(&context, args),
@@ -215,7 +222,6 @@ fn not_built(later: &Later) -> Vec<Error> {
     let name = match later {
         Later::Init(_) => "init",
         Later::Inspect(_) => "inspect",
-        Later::History(_) => "history",
         Later::Schedule(_) => "schedule",
         Later::Docs(_) => "docs",
     };

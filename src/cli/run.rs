@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Context, Done, RunArgs};
+use super::{Context, Done, RunArgs, as_of};
 use crate::error::{Error, Kind};
 use crate::project::Project;
 use crate::report::{bad_records, stderr_width, summary};
@@ -30,11 +30,9 @@ pub fn now() -> String {
 pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     // an empty FOLDLINE_SELECT is none
     args.select.retain(|name| !name.is_empty());
-    for (given, name) in [(args.as_of.is_some(), "--as-of"), (args.target_dir.is_some(), "--target-dir")] {
-        if given {
-            return Err(vec![Error::new(Kind::Usage, format!("`{name}` is not built yet"))]);
-        }
-    }
+    // so are these
+    let as_of = args.as_of.filter(|text| !text.is_empty()).map(|text| as_of::parse(&text)).transpose()?;
+    let target_dir = args.target_dir.filter(|dir| !dir.is_empty()).map(std::path::PathBuf::from);
     let project = context.project()?;
     known_read_models(&project, &args.select)?;
     let options = Options {
@@ -47,6 +45,11 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
         wait: args.wait,
         ..options(context)
     };
+    match (&target_dir, as_of) {
+        (Some(dir), as_of) => return as_of::publish(context, &project, &options, as_of, dir),
+        (None, Some(as_of)) => return as_of::show(context, &project, &options, as_of),
+        (None, None) => {}
+    }
     let (report, result) = working(context, |stop| run::run(&project, &options, stop))?;
     if context.json {
         context.print(&(report.to_json() + "\n"))?;

@@ -1,11 +1,14 @@
 //! One event on one row: `before`, the rules of its type, `after`.
 
+use std::sync::Arc;
+
 use super::cells::{RowCells, holds};
 use super::event::EventView;
-use super::route::{NO_ELEMENT, Part, Step, Touch};
+use super::route::{NO_ELEMENT, Part, Routed, Step, Touch};
 use super::table::{Place, Table};
 use super::undo::{self, Before};
 use super::update::{self, Found};
+use super::watch::Watch;
 use crate::project::{Aggregate, AggregatePlan, Rule, Var};
 use crate::sql::{Column, Env, Slot, Type, Value};
 
@@ -48,7 +51,7 @@ pub fn row_place(view: &EventView) -> [Value; 4] {
 }
 
 /// A row and an event, as a rule's expressions see them.
-struct RowEnv<'a> {
+pub(super) struct RowEnv<'a> {
     table: &'a Table,
     row: Option<usize>,
     key: &'a [u8],
@@ -104,6 +107,7 @@ pub struct Application<'a> {
     pub part: &'a Part,
     pub elements: &'a [Value],
     pub view: &'a EventView<'a>,
+    pub watch: Option<&'a mut Watch>,
 }
 
 impl Application<'_> {
@@ -117,7 +121,15 @@ impl Application<'_> {
 
     /// Applies a touch to the row of a key. The error is the event's: what failed, with the rule's name. Where the
     /// aggregate quarantines, the row is then as it was before.
-    pub fn apply(&mut self, touch: &Touch, hash: u64, key: &[u8]) -> Result<(), String> {
+    #[inline]
+    pub fn apply(&mut self, routed: &Arc<Routed>, touch: &Touch, hash: u64, key: &[u8]) -> Result<(), String> {
+        match self.watch {
+            None => self.apply_unwatched(touch, hash, key),
+            Some(_) => self.apply_watched(routed, touch, hash, key),
+        }
+    }
+
+    pub(super) fn apply_unwatched(&mut self, touch: &Touch, hash: u64, key: &[u8]) -> Result<(), String> {
         let part = self.part;
         let steps = part.steps(touch);
         let row = self.table.find(hash, key);
@@ -166,7 +178,7 @@ impl Application<'_> {
         Ok(())
     }
 
-    fn env<'e>(&'e self, row: Option<usize>, key: &'e [u8], element: Option<&'e Value>) -> RowEnv<'e> {
+    pub(super) fn env<'e>(&'e self, row: Option<usize>, key: &'e [u8], element: Option<&'e Value>) -> RowEnv<'e> {
         RowEnv { table: self.table, row, key, old: &self.scratch.old, view: self.view, element }
     }
 
@@ -184,7 +196,23 @@ impl Application<'_> {
     }
 
     /// Runs one rule; true if it applied.
+    #[inline]
     fn rule(
+        &mut self,
+        rule: &Rule,
+        row: &mut Option<usize>,
+        place: (u64, &[u8]),
+        element: Option<&Value>,
+        routed: bool,
+    ) -> Result<bool, String> {
+        let applied = self.run_rule(rule, row, place, element, routed);
+        if self.watch.is_some() {
+            self.record(rule, &applied, *row, place.1, element);
+        }
+        applied
+    }
+
+    fn run_rule(
         &mut self,
         rule: &Rule,
         row: &mut Option<usize>,

@@ -14,8 +14,9 @@ pub mod route;
 pub mod table;
 mod undo;
 mod update;
+pub mod watch;
 
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
 pub use partition::{FoldFailure, Partition, Stop};
-pub use route::{PARTITIONS, Routed, compute, partition_of, route};
+pub use route::{PARTITIONS, Routed, compute, partition_of, route, route_watched};
 pub use table::{META_COLUMNS, Table, schema};

@@ -10,6 +10,7 @@ use super::apply::{Application, RowsOut, Scratch};
 use super::event::EventView;
 use super::route::{Routed, Touch};
 use super::table::Table;
+use super::watch::Watch;
 use crate::project::Aggregate;
 use crate::source::sequence::{Release, Verdicts};
 
@@ -61,6 +62,8 @@ pub struct Partition {
     /// Events that were applied to rows of this partition, each once per row.
     pub events_folded: u64,
     scratch: Scratch,
+    /// Rows that somebody looks at.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl Partition {
@@ -72,6 +75,7 @@ impl Partition {
             stopped: BTreeMap::new(),
             events_folded: 0,
             scratch: Scratch::default(),
+            watch: None,
         }
     }
 
@@ -128,6 +132,9 @@ impl Partition {
     pub(super) fn touch(&mut self, aggregate: &Aggregate, index: usize, partition: usize, routed: &Arc<Routed>, touch: &Touch) {
         let Some(touches) = &routed.touches[index] else { return };
         let part = touches.part(partition);
+        if self.watch.as_ref().is_some_and(|watch| !watch.folds(touch, part.key(touch))) {
+            return;
+        }
         let events = &routed.batch.events;
         let computed = &routed.computed[touch.block as usize];
         let block = &routed.batch.blocks[touch.block as usize];
@@ -142,6 +149,7 @@ impl Partition {
             part,
             elements: &touches.elements,
             view: &view,
+            watch: self.watch.as_deref_mut(),
         };
         let follows = |key: &[u8], stop: &Stop| FoldFailure {
             batch: routed.clone(),
@@ -162,7 +170,7 @@ impl Partition {
                 if self.stopped.contains_key(&key) {
                     continue;
                 }
-                match application.apply(touch, xxh3_64(&key), &key) {
+                match application.apply(routed, touch, xxh3_64(&key), &key) {
                     Ok(()) => self.events_folded += 1,
                     Err(reason) => failed.push((key, reason)),
                 }
@@ -172,10 +180,14 @@ impl Partition {
             }
         } else {
             let key = part.key(touch);
-            match self.stopped.get(key) {
+            let stop = self.stopped.get(key);
+            if let (Some(stop), true) = (stop, application.watch.is_some()) {
+                application.stood_still(routed, touch, stop);
+            }
+            match stop {
                 Some(stop) if aggregate.quarantines => self.failures.push(follows(key, stop)),
                 Some(_) => {}
-                None => match application.apply(touch, touch.hash, key) {
+                None => match application.apply(routed, touch, touch.hash, key) {
                     Ok(()) => self.events_folded += 1,
                     Err(reason) => failed.push((key.to_vec(), reason)),
                 },

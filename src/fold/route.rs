@@ -98,6 +98,10 @@ impl Touches {
         &self.parts[partition]
     }
 
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
     /// Events and the partitions of their touches, in the order of the log, each pair once.
     pub fn by_event(&self) -> Vec<(u32, usize)> {
         let all =
@@ -138,7 +142,17 @@ pub fn compute(batch: &Batch) -> Vec<Vec<Computed>> {
 }
 
 /// Routes a batch to the aggregates for which `active` is true.
-pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
+pub fn route(batch: Batch, project: &Project, active: &[bool]) -> Routed {
+    route_by(Router::default(), batch, project, active)
+}
+
+/// The same with touches also where no `when` is true of the event: nothing happens to the row then, and somebody
+/// watches for it.
+pub fn route_watched(batch: Batch, project: &Project, active: &[bool]) -> Routed {
+    route_by(Router { without_steps: true, ..Router::default() }, batch, project, active)
+}
+
+fn route_by(mut router: Router, mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
     let computed = compute(&batch);
     let mut by_stream = vec![Vec::new(); PARTITIONS];
     for (event, hash) in batch.events.stream_hash.iter().enumerate() {
@@ -148,7 +162,6 @@ pub fn route(mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
     }
     let mut touches: Vec<Option<Touches>> = (0..project.aggregates.len()).map(|_| None).collect();
     let mut taken = vec![false; batch.events.len()];
-    let mut router = Router::default();
     for event in 0..batch.events.len() {
         let Route::Block { block, row } = batch.events.route[event] else { continue };
         let plan = batch.blocks[block as usize].plan.clone();
@@ -214,6 +227,8 @@ struct Router {
     found: Vec<(Vec<u8>, bool, Step)>,
     key: Vec<u8>,
     steps: Vec<Step>,
+    /// The aggregate's own row is touched also where no rule is left for it.
+    without_steps: bool,
 }
 
 /// One event on one aggregate.
@@ -255,11 +270,15 @@ impl Router {
             }
         }
         // `before` and `after` rules concern the row also where no rule of `on` is left
-        if !steps.is_empty() || !concern.plan.before.is_empty() || !concern.plan.after.is_empty() {
+        let is_concerned = !steps.is_empty() || !concern.plan.before.is_empty() || !concern.plan.after.is_empty();
+        if is_concerned || self.without_steps {
             let mut key = std::mem::take(&mut self.key);
             key.clear();
-            self.own_key(concern, &mut key)?;
-            push(concern, touches, &key, false, &steps);
+            match self.own_key(concern, &mut key) {
+                Ok(()) => push(concern, touches, &key, false, &steps),
+                Err(reason) if is_concerned => return Err(reason),
+                Err(_) => {}
+            }
             self.key = key;
         }
         self.steps = steps;
@@ -300,6 +319,11 @@ impl Router {
             let mut key = Vec::new();
             self.own_key(concern, &mut key)?;
             rows.entry(key).or_default();
+        } else if concern.plan.has_key && self.without_steps {
+            let mut key = Vec::new();
+            if self.own_key(concern, &mut key).is_ok() {
+                rows.entry(key).or_default();
+            }
         }
         for (key, steps) in &mut rows {
             // a row that is found by its key, and of which all are meant too, is one touch, its rules in order

@@ -82,6 +82,13 @@ impl Meta {
         }
     }
 
+    /// The values of [`META_COLUMNS`].
+    pub fn values(&self) -> [Value; 5] {
+        let int = |value: Option<i64>| value.map_or(Value::Null, |value| Value::Int(value as i128));
+        let time = |time: Option<i64>| time.map_or(Value::Null, Value::Timestamp);
+        [int(Some(self.events)), int(self.version()), int(self.position()), time(self.first_event_at()), time(self.last_event_at())]
+    }
+
     fn has(&self, flag: u8, value: i64) -> Option<i64> {
         (self.last.known & flag != 0).then_some(value)
     }
@@ -212,18 +219,11 @@ impl Table {
                 column
             });
         }
-        let fields: [fn(&Meta) -> Value; 5] = [
-            |m| Value::Int(m.events as i128),
-            |m| m.version().map_or(Value::Null, |v| Value::Int(v as i128)),
-            |m| m.position().map_or(Value::Null, |p| Value::Int(p as i128)),
-            |m| m.first_event_at().map_or(Value::Null, Value::Timestamp),
-            |m| m.last_event_at().map_or(Value::Null, Value::Timestamp),
-        ];
-        for ((_, ty), field) in META_COLUMNS.iter().zip(fields) {
-            let mut column = Column::new(ty.clone());
-            self.rows().for_each(|row| column.push(field(&self.meta[row])));
-            out.push(column);
+        let mut meta = META_COLUMNS.map(|(_, ty)| Column::new(ty));
+        for row in self.rows() {
+            meta.iter_mut().zip(self.meta[row].values()).for_each(|(column, value)| column.push(value));
         }
+        out.extend(meta);
         out
     }
 

@@ -218,6 +218,32 @@ impl Engine {
         Ok((columns.into_iter().map(|(name, _)| name).collect(), rows))
     }
 
+    /// How many rows a defined read model has.
+    pub fn count(&self, model: &ReadModel) -> Result<u64> {
+        let failed = |e: DuckError| sql_error(&format!("read model `{}`", model.name), &model.place, &e);
+        let sql = format!("SELECT CAST(count(*) AS VARCHAR) FROM {}", quote(&model.name));
+        Ok(first_number(&self.texts(&sql).map_err(failed)?))
+    }
+
+    /// Goes through the rows of a defined read model in the order of its Parquet target, each value as DuckDB's text
+    /// of it (`None`: NULL); at most `limit` rows. Stops at the first error of `each`.
+    pub fn each_row(&self, model: &ReadModel, limit: Option<usize>, mut each: impl FnMut(Vec<Option<&str>>) -> Result<()>) -> Result<()> {
+        let failed = |e: DuckError| sql_error(&format!("read model `{}`", model.name), &model.place, &e);
+        let columns = self.columns(model)?;
+        let texts: Vec<String> = columns.iter().map(|(column, _)| format!("CAST({} AS VARCHAR)", quote(column))).collect();
+        let limit = limit.map_or(String::new(), |n| format!(" LIMIT {n}"));
+        let inner = format!("SELECT * FROM {}{}{limit}", quote(&model.name), self.order(model, &[], &[])?);
+        let rows = self.connection.query(&format!("SELECT {} FROM ({inner})", texts.join(", "))).map_err(failed)?;
+        for batch in rows {
+            let batch = batch.map_err(failed)?;
+            let columns: Vec<_> = batch.columns().iter().map(|c| c.as_string_opt::<i32>()).collect();
+            for row in 0..batch.num_rows() {
+                each(columns.iter().map(|c| c.filter(|c| c.is_valid(row)).map(|c| c.value(row))).collect())?;
+            }
+        }
+        Ok(())
+    }
+
     /// ` ORDER BY …`: by `sort_by`, else the query's own order (then nothing needs to be said), and then by
     /// all columns. `first` goes before everything.
     fn order(&self, model: &ReadModel, sort_by: &[String], first: &[String]) -> Result<String> {

@@ -349,6 +349,7 @@ fn finish_aggregate(def: &AggregateDef, contracts: &Contracts, upcasts: &Upcasts
         state: def.state.clone(),
         rows: def.rows.clone(),
         spans_streams: def.spans_streams(),
+        is_replica: def.replica.is_some(),
         quarantines: def.sources.iter().filter_map(|source| sources.get(*source)).any(Source::quarantines),
         fingerprint: def.fingerprint(contracts, upcasts, sources),
     }

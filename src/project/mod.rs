@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use diagnostics::nearest;
 pub use load::{load, load_text};
 
 use crate::sql::algebra::Change;
@@ -245,6 +246,8 @@ pub struct Aggregate {
     pub rows: Vec<RowsTable>,
     /// The key does not follow from the stream: rows are found by the second exchange.
     pub spans_streams: bool,
+    /// A copy of a table (`replica_of`): a row may go on under another key.
+    pub is_replica: bool,
     /// A row on which an event fails stands still, and is as it was before that event.
     pub quarantines: bool,
     /// Over everything that its state depends on.
@@ -465,6 +468,7 @@ impl Var {
     }
 }
 
+#[derive(Clone)]
 pub struct ReadModel {
     pub name: String,
     /// One SELECT (for `aggregate = "x"`: `SELECT * FROM "x"`).
@@ -487,6 +491,7 @@ pub struct Reads {
     pub tables: Vec<String>,
 }
 
+#[derive(Clone)]
 pub enum Check {
     Unique(Vec<String>),
     NotNull(Vec<String>),
@@ -497,6 +502,7 @@ pub enum Check {
     },
 }
 
+#[derive(Clone)]
 pub enum Target {
     /// A single file (`path` ends in .parquet) or a dataset folder.
     Parquet { path: PathBuf, partition_by: Vec<String>, sort_by: Vec<String> },

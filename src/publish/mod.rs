@@ -18,6 +18,7 @@ mod duckdb;
 mod ledger;
 mod owner;
 mod parquet;
+mod plain;
 mod recover;
 mod rollback;
 mod swap;
@@ -31,6 +32,7 @@ use crate::project::{ReadModel, Target};
 use crate::state::manifest::{Manifest, Published, TargetKind};
 use crate::state::store::{Store, safe_name};
 
+pub use plain::settle;
 use recover::changed_file;
 pub use recover::{Recovered, collect_garbage, recover};
 pub use rollback::{Missing, RolledBack, rollback};
@@ -252,7 +254,8 @@ pub fn merge(store: &Store, previous: Option<&Manifest>, new: Vec<Published>, mo
     Ok(all)
 }
 
-fn target_path(target: &Target) -> &Path {
+/// Where a target lies, as the project file has it.
+pub fn target_path(target: &Target) -> &Path {
     match target {
         Target::Parquet { path, .. } | Target::DuckDb { path, .. } => path,
     }

@@ -38,9 +38,23 @@ pub fn use_color(choice: ColorChoice, no_color: Option<&str>, term: Option<&str>
 
 /// [`use_color`] for this process's stderr.
 pub fn stderr_color(choice: ColorChoice) -> bool {
+    color_of(choice, std::io::stderr().is_terminal())
+}
+
+/// [`use_color`] for this process's stdout.
+pub fn stdout_color(choice: ColorChoice) -> bool {
+    color_of(choice, std::io::stdout().is_terminal())
+}
+
+/// Whether data on stdout goes to a terminal.
+pub fn stdout_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+fn color_of(choice: ColorChoice, is_terminal: bool) -> bool {
     let no_color = std::env::var_os("NO_COLOR").map(|v| v.to_string_lossy().into_owned());
     let term = std::env::var("TERM").ok();
-    use_color(choice, no_color.as_deref(), term.as_deref(), std::io::stderr().is_terminal())
+    use_color(choice, no_color.as_deref(), term.as_deref(), is_terminal)
 }
 
 /// The columns to fit the summary into: those of the terminal that stderr is (COLUMNS overrides them), else no

@@ -6,9 +6,11 @@
 mod changes;
 mod color;
 mod differences;
+pub mod history;
 mod numbers;
 mod progress;
 mod quarantine;
+mod rows;
 mod summary;
 mod verification;
 
@@ -19,11 +21,12 @@ use serde::Serialize;
 use crate::state::manifest::Pin;
 
 pub use changes::{Changes, ModelChange, ModelStatus, changes};
-pub use color::{ColorChoice, stderr_color, stderr_width, use_color};
+pub use color::{ColorChoice, stderr_color, stderr_width, stdout_color, stdout_is_terminal, use_color};
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
 pub use quarantine::{quarantine_list, quarantine_records};
+pub use rows::{row_json, rows_table};
 pub use summary::{bad_records, pinned, summary};
 
 pub use crate::printable::printable;
@@ -49,6 +52,12 @@ pub struct Report {
     pub outcome: Outcome,
     /// The process exit code that goes with the outcome.
     pub exit_code: u8,
+    /// What `--as-of` asked for: a time in UTC, or a position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
+    /// Where `--target-dir` had the read models published to; then the generation stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_dir: Option<String>,
     /// The generation that is current after the run; none before the first one.
     pub generation: Option<u64>,
     /// When the run began, RFC 3339 in UTC.
@@ -244,6 +253,8 @@ impl Report {
             project: project.into(),
             outcome: Outcome::default(),
             exit_code: 0,
+            as_of: None,
+            target_dir: None,
             generation: None,
             started_at: None,
             sources: Vec::new(),

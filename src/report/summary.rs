@@ -82,7 +82,9 @@ pub fn bad_records(bad: &BadReport, color: bool) -> String {
 }
 
 fn headline(out: &mut String, report: &Report, paint: Paint) {
-    let generation = report.generation.map(|n| format!(" generation {n}")).unwrap_or_default();
+    let mut generation = report.generation.map(|n| format!(" generation {n}")).unwrap_or_default();
+    generation.extend(report.target_dir.as_ref().map(|dir| format!(" into {}", printable(dir))));
+    generation.extend(report.as_of.as_ref().map(|as_of| format!(" as of {as_of}")));
     let total = human_seconds(report.stages.total);
     let outcome = match report.outcome {
         Outcome::Published => paint.green(&format!("published{generation}")),
@@ -296,19 +298,19 @@ impl Paint {
     fn with(self, code: &str, text: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
-    fn bold(self, text: &str) -> String {
+    pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
-    fn red(self, text: &str) -> String {
+    pub fn red(self, text: &str) -> String {
         self.with("1;31", text)
     }
-    fn green(self, text: &str) -> String {
+    pub fn green(self, text: &str) -> String {
         self.with("1;32", text)
     }
-    fn yellow(self, text: &str) -> String {
+    pub fn yellow(self, text: &str) -> String {
         self.with("1;33", text)
     }
-    fn cyan(self, text: &str) -> String {
+    pub fn cyan(self, text: &str) -> String {
         self.with("36", text)
     }
 }

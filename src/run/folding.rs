@@ -14,7 +14,7 @@ use super::tally::Tally;
 use super::waiting::{self, Waiting};
 use super::{Run, snapshot};
 use crate::error::Result;
-use crate::project::{OnBadRecord, OnGap};
+use crate::project::{Aggregate, OnBadRecord, OnGap};
 use crate::report::{BAD_SHOWN_MAX, Progress, Report, SourceReport, counted};
 use crate::source::BadKind;
 use crate::state::Store;
@@ -70,6 +70,10 @@ impl Run<'_> {
             quarantine: Vec::new(),
         };
         snapshot::load(project, store, last, decision, &mut folding.lanes)?;
+        if let Some(teller) = self.look.teller {
+            teller.arm(&mut folding.lanes);
+            folding.event_tables.fill_with(|| None);
+        }
         for (source, scans) in scans.iter().enumerate() {
             folding.source(source, scans, next, report)?;
         }
@@ -158,6 +162,7 @@ impl<'r> Folding<'r> {
             store: self.store,
             progress: self.progress,
             stop: run.stop,
+            look: run.look,
         }
     }
 
@@ -194,7 +199,8 @@ impl<'r> Folding<'r> {
             return Ok(kept.map_or(0, |kept| kept.pending_events));
         }
         let project = self.run.project;
-        let active: Vec<bool> = project.aggregates.iter().map(|a| a.sources.contains(&source)).collect();
+        let takes = |(number, a): (usize, &Aggregate)| a.sources.contains(&source) && self.run.look.takes(number);
+        let active: Vec<bool> = project.aggregates.iter().enumerate().map(takes).collect();
         let waited = match kept.filter(|kept| !kept.pending.is_empty()) {
             Some(kept) => waiting::restore(&mut self.lanes, project, source, &active, &waiting::read(self.store.dir(), kept)?)?,
             None => 0,
@@ -216,6 +222,9 @@ impl<'r> Folding<'r> {
         report: &mut Report,
     ) -> Result<()> {
         let definition = &self.run.project.sources[source];
+        if let Some(teller) = self.run.look.teller {
+            teller.waiting(&self.lanes, source, parts)?;
+        }
         if definition.on_gap == OnGap::Skip {
             self.warnings.extend(tally.passing.warnings(&definition.name));
             self.waiting.push(Vec::new());

@@ -7,7 +7,8 @@ use super::lanes;
 use super::passing::pass_holes;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use crate::error::{Error, Result};
-use crate::fold::{self, route};
+use crate::fold::watch::{Outcome, Watch};
+use crate::fold::{self, route, route_watched};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
 use crate::printable::printable;
 use crate::project::{OnGap, Project, Test};
@@ -22,7 +23,24 @@ type TextRows = Vec<Vec<Option<String>>>;
 
 /// Runs one test. `Err`: the test itself cannot run.
 pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
+    let (mut failures, _) = run_given(project, test, false)?;
+    if !failures.is_empty() {
+        // once more, with somebody watching
+        let (_, notes) = run_given(project, test, true)?;
+        failures.extend(notes);
+    }
+    Ok(failures)
+}
+
+/// What does not hold, and where it is watched, what might be the reason.
+fn run_given(project: &Project, test: &Test, watched: bool) -> Result<(Failures, Vec<String>)> {
     let mut lanes = lanes::empty(project);
+    let mut notes = Vec::new();
+    if watched {
+        let of_aggregates = lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut());
+        of_aggregates.for_each(|fold| fold.watch = Some(Box::new(Watch::all())));
+    }
+    let route = if watched { route_watched } else { route };
     let active = vec![true; project.aggregates.len()];
     let mut failures = Vec::new();
     let mut batches: Vec<Sequenced> = Vec::new();
@@ -47,6 +65,7 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
             let batch = &round.batches[*batch].routed.batch;
             failures.push(of_event(batch, *event, &conflict_reason(batch, *event)));
         }
+        notes.extend(nulls(project, test, &mut lanes));
         for failure in in_log_order(&take_failures(&mut lanes)) {
             failures.push(of_event(&failure.batch.batch, failure.event, &failure.reason));
         }
@@ -82,7 +101,28 @@ pub fn run_test(project: &Project, test: &Test) -> Result<Failures> {
         };
         compare(name, &columns, &rows, expected, &mut failures);
     }
-    Ok(failures)
+    Ok((failures, notes))
+}
+
+/// The rules that did not apply because their `when` was NULL, which is easily overlooked; of the aggregates that the test
+/// names, or of all where it names a read model.
+fn nulls(project: &Project, test: &Test, lanes: &mut [lanes::Lane]) -> Vec<String> {
+    let is_aggregate = |name: &String| project.aggregates.iter().any(|a| a.name == *name);
+    let all = !test.then.iter().all(|(name, _)| is_aggregate(name));
+    let mut found: Vec<(u32, String)> = Vec::new();
+    for fold in lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut().zip(&project.aggregates)) {
+        let (Some(watch), aggregate) = (fold.0.watch.as_mut(), fold.1) else { continue };
+        let named = all || test.then.iter().any(|(name, _)| *name == aggregate.name);
+        for seen in std::mem::take(&mut watch.seen).iter().filter(|_| named) {
+            for rule in seen.rules.iter().filter(|rule| rule.outcome == Outcome::Null) {
+                let note = of_event(&seen.batch.batch, seen.event, &format!("{} did not apply: its `when` is NULL", rule.label));
+                found.push((seen.batch.batch.events.line[seen.event as usize], format!("note: {note}")));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found.into_iter().map(|(_, note)| note).collect()
 }
 
 /// A failure at one of the test's given events.

@@ -43,7 +43,7 @@ pub fn empty(project: &Project) -> Vec<Lane> {
 }
 
 /// The lane of a row by its key.
-fn lane_of(aggregate: &Aggregate, key_bytes: &[u8], values: &[Value]) -> usize {
+pub fn lane_of(aggregate: &Aggregate, key_bytes: &[u8], values: &[Value]) -> usize {
     if aggregate.spans_streams {
         return partition_of(xxh3_64(key_bytes));
     }

@@ -3,17 +3,21 @@
 //! This is where threads are put to work; everything they share is owned by [`lanes`].
 
 mod append;
+pub mod as_of;
 mod aside;
 mod checkpoint;
 pub mod decide;
 pub mod diff;
+pub mod elsewhere;
 mod folding;
 pub mod given;
 mod hashing;
+pub mod history;
 mod identity;
 pub mod intake;
 pub mod known_ids;
 mod lanes;
+mod look;
 mod models;
 mod own_output;
 mod passing;
@@ -42,6 +46,7 @@ use crate::state::manifest::{self, Manifest, Reason};
 
 use checkpoint::consumed_same;
 use decide::Decision;
+use look::Look;
 pub use models::lookups_changed;
 use refusal::refuse_bad;
 pub use tally::Tally;
@@ -120,7 +125,7 @@ pub fn run(project: &Project, options: &Options, stop: &Stop) -> (Report, Result
     };
     let mut report = Report::new(command, &project.name);
     report.started_at = Some(options.now.clone());
-    let result = Run { project, options, stop, begun }.go(&mut report);
+    let result = Run { project, options, stop, begun, look: Look::default() }.go(&mut report);
     // a published run's report was measured when it was kept: what is printed is the same
     if matches!(report.outcome, Outcome::NothingNew | Outcome::Failed) || result.is_err() {
         report.stages.total = begun.elapsed().as_secs_f64();
@@ -139,6 +144,7 @@ struct Run<'a> {
     options: &'a Options,
     stop: &'a Stop,
     begun: Instant,
+    look: Look<'a>,
 }
 
 impl Run<'_> {

@@ -141,6 +141,9 @@ impl Scan<'_> {
             round.holes.iter().for_each(|hole| tally.passing.hole(parts, hole));
         }
         self.failures(parts, sinks, tally);
+        if let Some(teller) = self.look.teller {
+            teller.round(parts, std::slice::from_ref(&round.released), &round.aside, sinks.lanes)?;
+        }
         self.keep_aside(parts, round.aside, tally)?;
         self.append(std::slice::from_ref(&round.released), sinks)?;
         tally.fold_time += begun.elapsed();

@@ -1,12 +1,15 @@
 //! The consumed log once more, from its beginning, into a folder that goes away with it: what `verify` and `diff`
 //! compare with what is published. Nothing of the project is written, not even its lock.
 
+use std::path::PathBuf;
+
 use tempfile::TempDir;
 
 use super::decide::Decision;
 use super::intake::{Intake, consumed};
+use super::look::Look;
 use super::refusal::refuse_bad;
-use super::{Options, Run, Stop, models};
+use super::{Options, Run, Stop, Tally, models};
 use crate::error::{Error, Result};
 use crate::model::{Inputs, Limits};
 use crate::project::{Project, ReadModel, Target};
@@ -47,20 +50,35 @@ impl Replay {
 /// each target is made, too, without their checks. Fails where the log is not what it was, and on bad data, as a
 /// run does.
 pub fn replay(project: &Project, options: &Options, stop: &Stop, last: &Manifest, selected: &[&ReadModel]) -> Result<Replay> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io("create the folder", &std::env::temp_dir(), e))?;
-    let root = folder.path().canonicalize().map_err(|e| Error::io("read", folder.path(), e))?;
-    let store = Store::open(&root, None)?;
-    let decision = from_zero(project, last)?;
-    let mut manifest = Manifest::empty(1, options.now.clone(), Reason::Rebuild);
-    manifest.lookups = models::lookup_hashes(project)?;
+    let mut decision = from_zero(project, last)?;
     let mut report = Report::new("replay", &project.name);
-    let run = Run { project, options, stop, begun: std::time::Instant::now() };
-    let (bad, _) = run.fold(&store, None, &decision, &mut manifest, &mut report)?;
+    let run = Run { project, options, stop, begun: std::time::Instant::now(), look: Look::default() };
+    let (mut fresh, bad) = afresh(&run, &mut decision, &mut report)?;
     refuse_bad(&bad)?;
     stop.check()?;
     let relocated: Vec<ReadModel> = selected.iter().map(|model| relocated(model)).collect();
-    models::stage(&run, &store, &mut manifest, None, &relocated.iter().collect::<Vec<_>>(), &mut report)?;
-    Ok(Replay { manifest, report, store, folder })
+    models::stage(&run, &fresh.store, &mut fresh.manifest, None, &relocated.iter().collect::<Vec<_>>(), &mut report)?;
+    Ok(Replay { manifest: fresh.manifest, report, store: fresh.store, folder: fresh.folder })
+}
+
+/// The state that a log gives, in a folder that goes away with it.
+pub(super) struct Fresh {
+    /// As a rebuild would have committed it, without read models.
+    pub manifest: Manifest,
+    pub store: Store,
+    pub folder: TempDir,
+}
+
+/// Folds from zero what was decided on, and says what of it was bad. Warnings and counts go to the report.
+pub(super) fn afresh(run: &Run, decision: &mut Decision, report: &mut Report) -> Result<(Fresh, Tally)> {
+    let folder = tempfile::tempdir().map_err(|e| Error::io("create the folder", &std::env::temp_dir(), e))?;
+    let root = folder.path().canonicalize().map_err(|e| Error::io("read", folder.path(), e))?;
+    let store = Store::open(&root, None)?;
+    let mut manifest = Manifest::empty(1, run.options.now.clone(), Reason::Rebuild);
+    manifest.lookups = models::lookup_hashes(run.project)?;
+    let (bad, warnings) = run.fold_whole_members(&store, None, decision, &mut manifest, report)?;
+    report.warnings.extend(warnings);
+    Ok((Fresh { manifest, store, folder }, bad))
 }
 
 /// Everything from zero, up to where `last` had come.
@@ -78,30 +96,34 @@ fn from_zero(project: &Project, last: &Manifest) -> Result<Decision> {
     })
 }
 
-/// The read model with its targets in the replay's folder, numbered, each of its own kind.
+/// The read model with its targets in the replay's folder, numbered, each of its own kind, and without checks.
 fn relocated(model: &ReadModel) -> ReadModel {
     let folder = crate::state::store::safe_name(&model.name);
-    let moved = |(number, target): (usize, &Target)| {
-        let path = |extension: &str| std::path::PathBuf::from(format!("targets/{folder}/{}{extension}", target_name(number)));
+    let moved = |number: usize, target: &Target| {
+        let path = |extension: &str| PathBuf::from(format!("targets/{folder}/{}{extension}", target_name(number)));
         match target {
-            Target::Parquet { path: old, partition_by, sort_by } => {
+            Target::Parquet { path: old, partition_by, .. } => {
                 let is_file = partition_by.is_empty() && old.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
-                let path = path(if is_file { ".parquet" } else { "" });
-                Target::Parquet { path, partition_by: partition_by.clone(), sort_by: sort_by.clone() }
+                path(if is_file { ".parquet" } else { "" })
             }
-            Target::DuckDb { sort_by, .. } => Target::DuckDb { path: path(".duckdb"), sort_by: sort_by.clone() },
+            Target::DuckDb { .. } => path(".duckdb"),
         }
     };
-    ReadModel {
-        name: model.name.clone(),
-        sql: model.sql.clone(),
-        place: model.place.clone(),
-        reads: model.reads.clone(),
-        checks: Vec::new(),
-        targets: model.targets.iter().enumerate().map(moved).collect(),
-        reproducible: model.reproducible,
-        fingerprint: model.fingerprint.clone(),
-    }
+    ReadModel { checks: Vec::new(), ..with_targets(model, moved) }
+}
+
+/// A read model whose targets lie elsewhere: `place` is asked for each, by its number.
+pub(super) fn with_targets(model: &ReadModel, place: impl Fn(usize, &Target) -> PathBuf) -> ReadModel {
+    let moved = |(number, target): (usize, &Target)| {
+        let path = place(number, target);
+        match target {
+            Target::Parquet { partition_by, sort_by, .. } => {
+                Target::Parquet { path, partition_by: partition_by.clone(), sort_by: sort_by.clone() }
+            }
+            Target::DuckDb { sort_by, .. } => Target::DuckDb { path, sort_by: sort_by.clone() },
+        }
+    };
+    ReadModel { targets: model.targets.iter().enumerate().map(moved).collect(), ..model.clone() }
 }
 
 fn target_name(number: usize) -> String {

@@ -21,7 +21,7 @@ pub struct Sequenced {
     pub routed: Arc<Routed>,
     pub verdicts: Verdicts,
     /// Of all lanes, ordered by the event behind which they pass.
-    releases: Vec<Release<Arc<Routed>>>,
+    pub releases: Vec<Release<Arc<Routed>>>,
 }
 
 /// What became of a round's events.

@@ -13,11 +13,12 @@ use super::aside::Aside;
 use super::hashing::Hashing;
 use super::intake::Part;
 use super::lanes::Lane;
+use super::look::Look;
 use super::passing::Rounds;
 use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use super::{Stop, Tally};
 use crate::error::Result;
-use crate::fold::{Routed, route};
+use crate::fold::{Routed, route, route_watched};
 use crate::project::Project;
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Jobs};
@@ -48,6 +49,7 @@ pub struct Scan<'a> {
     pub store: &'a Store,
     pub progress: &'a Progress,
     pub stop: &'a Stop,
+    pub look: Look<'a>,
 }
 
 /// A chunk, decoded and routed.
@@ -77,7 +79,7 @@ impl Scan<'_> {
         loop {
             self.stop.check()?;
             let begun = Instant::now();
-            let round = rounds.next_round(ROUND_CHUNKS.max(4 * self.threads))?;
+            let round = rounds.next_round(self.round_chunks())?;
             if round.is_empty() {
                 if self.pass_holes(parts, sinks, tally)?
                     && let Some(last) = (0..parts.len()).rev().find(|part| consumed[*part] > parts[*part].segment.from)
@@ -121,7 +123,11 @@ impl Scan<'_> {
                     tally.unterminated.push((part.segment.file.name.clone(), lines[part.file] + 1, piece.pending));
                 }
                 tally.records(batch);
-                tally.max_time = tally.max_time.max(batch.events.time.iter().flatten().max().copied());
+                let latest = match self.look.as_of {
+                    Some(as_of) => as_of.latest(&batch.events),
+                    None => batch.events.time.iter().flatten().max().copied(),
+                };
+                tally.max_time = tally.max_time.max(latest);
                 let (name, first_line) = (&part.segment.file.name, batch.first_line);
                 batch.bad.sort_by_key(|bad| bad.line);
                 for bad in &batch.bad {
@@ -150,13 +156,22 @@ impl Scan<'_> {
         Ok(())
     }
 
+    /// What is told of events is held for a round.
+    fn round_chunks(&self) -> usize {
+        if self.look.teller.is_some() { self.threads } else { ROUND_CHUNKS.max(4 * self.threads) }
+    }
+
     fn piece(&self, decoder: &Decoder, chunk: Chunk, active: &[bool]) -> Result<Piece> {
         let mut batch = decoder.decode(&chunk)?;
+        if let Some(as_of) = self.look.as_of {
+            as_of.cut(&mut batch, &self.project.sources[self.source]);
+        }
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
         let mut bytes = chunk.bytes;
         if self.project.sources[self.source].keeps_text() {
             batch.text = std::mem::take(&mut bytes);
         }
+        let route = if self.look.teller.is_some() { route_watched } else { route };
         let routed = route(batch, self.project, active);
         self.progress.add(packed, events);
         Ok(Piece { routed, bytes, pending })
@@ -184,6 +199,9 @@ impl Scan<'_> {
             tally.bad_event(parts, batch, *event, BadKind::Conflict, &conflict_reason(batch, *event));
         }
         self.failures(parts, sinks, tally);
+        if let Some(teller) = self.look.teller {
+            teller.round(parts, &round.batches, &round.aside, sinks.lanes)?;
+        }
         self.keep_aside(parts, round.aside, tally)?;
         self.append(&round.batches, sinks)?;
         // giving back what a round decoded takes as long as making it

@@ -1,0 +1,96 @@
+//! `--as-of` and `--target-dir` of `run` and `rebuild`.
+
+use std::path::Path;
+
+use super::run::working;
+use super::{Context, Done};
+use crate::error::{Error, Result};
+use crate::project::{Project, ReadModel};
+use crate::report::{bad_records, row_json, rows_table, stderr_width, summary};
+use crate::run::as_of::AsOf;
+use crate::run::{Options, Stop, elsewhere};
+
+/// Rows of each read model that a person is shown.
+const SHOWN_ROWS_MAX: usize = 20;
+
+/// Publishes into a folder.
+pub fn publish(context: &Context, project: &Project, options: &Options, as_of: Option<AsOf>, dir: &Path) -> Done {
+    let (report, result) = working(context, |stop| elsewhere::publish(project, options, stop, as_of, dir))?;
+    if context.json {
+        context.print(&(report.to_json() + "\n"))?;
+    }
+    match result {
+        Ok(()) => {
+            context.say_painted(&summary(&report, context.color(), stderr_width()));
+            context.exit_code.set(report.exit_code);
+            Ok(())
+        }
+        Err(error) => {
+            if report.bad.total > 0 {
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
+            }
+            Err(vec![error])
+        }
+    }
+}
+
+/// Shows the rows of an earlier time on stdout: the first ones as tables, or with `--json` all, an object a line.
+pub fn show(context: &Context, project: &Project, options: &Options, as_of: AsOf) -> Done {
+    let (json, color) = (context.json, context.stdout_color());
+    let (report, result) = working(context, |stop| {
+        let (report, shown) = elsewhere::show(project, options, stop, as_of);
+        let models = elsewhere::selected(project, options);
+        let printed = shown.and_then(|shown| match json {
+            true => print_json(&shown, &models, stop),
+            false => print_tables(&shown, &models, stop, color),
+        });
+        (report, printed)
+    })?;
+    match result {
+        Ok(()) => {
+            for warning in &report.warnings {
+                context.say(&format!("warning: {warning}\n"));
+            }
+            context.exit_code.set(report.exit_code);
+            Ok(())
+        }
+        Err(error) => {
+            if report.bad.total > 0 {
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
+            }
+            Err(vec![error])
+        }
+    }
+}
+
+fn print_tables(shown: &elsewhere::Shown, models: &[&ReadModel], stop: &Stop, color: bool) -> Result<()> {
+    let mut out = super::context::Out::new();
+    for (number, model) in models.iter().enumerate() {
+        stop.check()?;
+        let mut rows = Vec::new();
+        shown.rows(model, Some(SHOWN_ROWS_MAX), |row| {
+            rows.push(row.into_iter().map(|value| value.map(str::to_string)).collect());
+            Ok(())
+        })?;
+        let table = rows_table(&model.name, shown.columns(model)?, &rows, shown.count(model)?, color);
+        out.write(&format!("{}{table}", if number > 0 { "\n" } else { "" }))?;
+    }
+    out.flush()
+}
+
+fn print_json(shown: &elsewhere::Shown, models: &[&ReadModel], stop: &Stop) -> Result<()> {
+    let mut out = super::context::Out::new();
+    for model in models {
+        let columns = shown.columns(model)?;
+        shown.rows(model, None, |row| {
+            stop.check()?;
+            out.write(&(row_json(&model.name, columns, &row) + "\n"))
+        })?;
+    }
+    out.flush()
+}
+
+/// What was written after `--as-of`.
+pub fn parse(text: &str) -> std::result::Result<AsOf, Vec<Error>> {
+    text.parse().map_err(|e| vec![Error::new(crate::error::Kind::Usage, format!("`--as-of {text}`: {e}"))])
+}
