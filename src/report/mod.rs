@@ -159,6 +159,16 @@ pub struct AggregateReport {
     /// Events that this aggregate applied in this run.
     pub events_folded: u64,
     pub mode: FoldMode,
+    /// How often an event was for a row into which a later one of its order had been folded by an earlier run.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub late_arrivals: u64,
+    /// The partitions (of 64) that were folded again from the log because of that.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub partitions_replayed: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -265,3 +265,8 @@ pub fn seeds(usual: u64) -> std::ops::Range<u64> {
     println!("{count} random logs, FOLDLINE_SEED={first}");
     first..first + count
 }
+
+/// How many random cases a test runs: so many, or what FOLDLINE_ORDER_CASES says.
+pub fn cases(usual: u64) -> u64 {
+    std::env::var("FOLDLINE_ORDER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
