@@ -231,6 +231,19 @@ pub fn read_exact_at(file: &File, path: &Path, bytes: &mut [u8], offset: u64) ->
     file.read_exact_at(bytes, offset).map_err(|e| Error::io("read", path, e))
 }
 
+/// Writes all of `bytes` at an offset; `path` says where for an error.
+#[cfg(unix)]
+pub fn write_all_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    file.write_all_at(bytes, offset).map_err(|e| Error::io("write to", path, e))
+}
+
+/// A file without a name in a folder, which is made where it is missing: it is gone when it is closed.
+pub fn temporary(folder: &Path) -> Result<File> {
+    create_dir_all(folder)?;
+    tempfile::tempfile_in(folder).map_err(|e| Error::io("make a temporary file in", folder, e))
+}
+
 /// Whether two names are one file (the same inode); a missing one is no file.
 #[cfg(unix)]
 pub fn same_file(a: &Path, b: &Path) -> Result<bool> {

@@ -131,7 +131,7 @@ fn a_bad_stream_pattern_says_why() {
 
 #[test]
 fn features_that_are_not_built_say_so_and_what_works() {
-    let more = "preset = \"debezium\"\non_gap = \"skip\"\norder = \"time\"\n";
+    let more = "preset = \"debezium\"\n";
     insta::assert_snapshot!(screen("files = [\"events/*.ndjson\"]\n", &format!("files = [\"events/*.csv.gz\"]\n{more}")));
 }
 

@@ -63,6 +63,7 @@ fn a_manifest_is_read_as_it_was_written() {
             base: Some(file("snapshots/o/1.parquet")),
             deltas: vec![file("snapshots/o/2.parquet")],
         }],
+        absent: vec![None, Some((-7, 1))],
         rows: vec![RowsTable { name: "history".into(), files: vec![file("snapshots/o/3.parquet")] }],
     });
     full.event_tables.push(EventTable { event_type: "E".into(), fingerprint: "e".into(), files: vec![file("events/E/1.parquet")] });

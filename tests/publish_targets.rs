@@ -79,7 +79,13 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
     let new = publication.finish(&engine)?;
     manifest.published = publish::merge(&store, previous.as_ref(), new, models)?;
     let partitions = vec![Partition { prefix_bits: 0, prefix: 0, base: Some(base), deltas: Vec::new() }];
-    manifest.aggregates.push(manifest::Aggregate { name: "t".into(), fingerprint: String::new(), partitions, rows: Vec::new() });
+    manifest.aggregates.push(manifest::Aggregate {
+        name: "t".into(),
+        fingerprint: String::new(),
+        partitions,
+        absent: Vec::new(),
+        rows: Vec::new(),
+    });
     store.commit(&manifest)?;
     publish::swap(&store, &manifest)?;
     publish::collect_garbage(&store, 3, Duration::ZERO)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::run::working;
 use super::{Context, Done};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::project::{Project, ReadModel};
 use crate::report::{bad_records, row_json, rows_table, stderr_width, summary};
 use crate::run::as_of::AsOf;
@@ -26,7 +26,7 @@ pub fn publish(context: &Context, project: &Project, options: &Options, as_of: O
             Ok(())
         }
         Err(error) => {
-            if report.bad.total > 0 {
+            if report.bad.total > 0 && error.kind == Kind::BadData {
                 let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
             }
             Err(vec![error])
@@ -55,7 +55,7 @@ pub fn show(context: &Context, project: &Project, options: &Options, as_of: AsOf
             Ok(())
         }
         Err(error) => {
-            if report.bad.total > 0 {
+            if report.bad.total > 0 && error.kind == Kind::BadData {
                 let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
             }
             Err(vec![error])
@@ -92,5 +92,5 @@ fn print_json(shown: &elsewhere::Shown, models: &[&ReadModel], stop: &Stop) -> R
 
 /// What was written after `--as-of`.
 pub fn parse(text: &str) -> std::result::Result<AsOf, Vec<Error>> {
-    text.parse().map_err(|e| vec![Error::new(crate::error::Kind::Usage, format!("`--as-of {text}`: {e}"))])
+    text.parse().map_err(|e| vec![Error::new(Kind::Usage, format!("`--as-of {text}`: {e}"))])
 }

@@ -53,7 +53,7 @@ pub fn tell(context: &Context, args: HistoryArgs) -> Done {
         }
         Err(_) if printer.out.lock().unwrap_or_else(PoisonError::into_inner).0.is_gone() => Ok(()),
         Err(error) => {
-            if bad.total > 0 {
+            if bad.total > 0 && error.kind == Kind::BadData {
                 context.say_painted(&bad_records(&bad, context.color()));
             }
             Err(vec![error])

@@ -2,7 +2,7 @@
 
 use super::{Context, Done, PlanArgs, quarantine, rollback};
 use crate::printable::printable;
-use crate::project::Dedupe;
+use crate::project::{Dedupe, Order};
 use crate::publish;
 use crate::report::{counted, human_bytes, human_count, human_seconds};
 use crate::run::decide::Decision;
@@ -47,6 +47,14 @@ pub fn plan(context: &Context, args: PlanArgs) -> Done {
             text.push_str(&format!(", replay {}", human_bytes(replayed)));
         }
         text.push_str(if total_of_source > 0 { &about } else { "" });
+        // which events come too late shows only when they are read
+        let may_be_late = definition.order != Order::Log && !fresh.is_empty() && !decision.source_replay[source];
+        if may_be_late {
+            let by = definition.order.name();
+            text.push_str(&format!(
+                "\n  sorted by {by}: what comes before the last {by} that was folded replays the partitions that it touches"
+            ));
+        }
         text.push('\n');
         let intake = &decision.intakes[source];
         for change in &intake.changes {
@@ -81,7 +89,7 @@ pub fn plan(context: &Context, args: PlanArgs) -> Done {
             "name": definition.name, "new_files": fresh.len(), "new_bytes": new_bytes, "replayed_bytes": replayed, "events": events,
             "changes": intake.changes.iter().map(|c| serde_json::json!({ "file": c.places.first(), "what": c.message })).collect::<Vec<_>>(),
             "moves": intake.moves, "copies": intake.copies, "in_quarantine": in_quarantine,
-            "ids": ids.map(|ids| ids.json()),
+            "ids": ids.map(|ids| ids.json()), "may_replay_late": may_be_late,
         }));
     }
     let mut aggregates = Vec::new();

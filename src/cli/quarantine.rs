@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::run::{Mode, run};
 use super::{Context, Done, RunArgs};
 use crate::error::{Error, Kind};
-use crate::report::{counted, quarantine_list, quarantine_records};
+use crate::report::{SHOWN_MAX, counted, quarantine_list, quarantine_records};
 use crate::run::quarantined::{Quarantined, read, records};
 use crate::state::manifest::Manifest;
 use crate::state::store;
@@ -85,7 +85,8 @@ fn show(context: &Context, what: &str) -> Done {
         let error = Error::new(Kind::Usage, format!("nothing in quarantine is called `{}`", crate::report::printable(what)));
         return Err(vec![error.with_help("`foldline quarantine list` shows numbers, streams and places")]);
     }
-    let texts = records(&dir, &found).map_err(|e| vec![e])?;
+    let shown = if context.json { found.len() } else { found.len().min(SHOWN_MAX) };
+    let texts = records(&dir, &found[..shown]).map_err(|e| vec![e])?;
     if context.json {
         let entries: Vec<_> = found.iter().zip(&texts).map(|(q, record)| q.json_with(record)).collect();
         return context.print(&format!("{}\n", serde_json::json!({ "quarantine": entries })));
@@ -110,6 +111,7 @@ fn retry(context: &Context, args: RetryArgs) -> Done {
             false => Ok(()),
         };
     }
-    let sources = project.sources.iter().map(|s| s.name.clone()).filter(|name| wanted(name)).collect();
+    let has_some = |name: &str| last.iter().filter_map(|m| m.source(name)).any(|s| s.quarantine.entries > 0);
+    let sources = project.sources.iter().map(|s| s.name.clone()).filter(|name| wanted(name) && has_some(name)).collect();
     run(context, RunArgs { wait: args.wait, ..RunArgs::default() }, Mode::Retry(sources))
 }

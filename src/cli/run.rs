@@ -36,8 +36,7 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
     let project = context.project()?;
     known_read_models(&project, &args.select)?;
     let options = Options {
-        // who tries again has mended something, the log perhaps
-        accept_history_change: args.accept_history_change || matches!(mode, Mode::Retry(_)),
+        accept_history_change: args.accept_history_change,
         rebuild: mode == Mode::Rebuild,
         release: mode == Mode::Release,
         retry: if let Mode::Retry(sources) = mode { sources } else { Vec::new() },

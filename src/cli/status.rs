@@ -61,7 +61,7 @@ pub fn status(context: &Context) -> Done {
             ));
             pending.push(serde_json::json!({
                 "stream": hole.stream, "last_version": hole.last, "found_version": hole.found, "events": hole.events,
-                "file": hole.origin.file, "line": hole.origin.line,
+                "file": &*hole.origin.file, "line": hole.origin.line,
             }));
         }
         let passed = entry.map_or(0, |entry| entry.passed.streams);

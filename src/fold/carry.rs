@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use super::order::{OrderKey, key_of};
 use super::partition::Partition;
 use super::route::{Carry, Routed, partition_of};
+use super::table::Place;
 use crate::project::Aggregate;
 use crate::source::sequence::{Release, Verdicts};
 
@@ -27,24 +29,38 @@ pub fn fold_in_turn(
 ) {
     let mut releases = releases.iter().peekable();
     let touched = routed.touches[index].as_ref().map_or(Vec::new(), |touches| touches.by_event());
+    let place_of = |event: u32| key_of(aggregate.order, &Place::of(&routed.batch.events, event as usize));
     let everywhere: Vec<usize> = (0..parts.len()).collect();
     for of_event in touched.chunk_by(|(one, _), (other, _)| one == other) {
         let event = of_event[0].0;
         while let Some(release) = releases.next_if(|r| r.after < event) {
-            one_event(aggregate, index, parts, &everywhere, &release.batch, release.event);
+            one_event(aggregate, index, parts, &everywhere, (&release.batch, release.event), place_of(release.after));
         }
         if verdicts.passes(event as usize) {
             let touched: Vec<usize> = of_event.iter().map(|(_, partition)| *partition).collect();
-            one_event(aggregate, index, parts, &touched, routed, event);
+            one_event(aggregate, index, parts, &touched, (routed, event), place_of(event));
         }
     }
     for release in releases {
-        one_event(aggregate, index, parts, &everywhere, &release.batch, release.event);
+        one_event(aggregate, index, parts, &everywhere, (&release.batch, release.event), place_of(release.after));
     }
 }
 
-/// `touched`: the partitions to look for touches in.
-fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], touched: &[usize], routed: &Arc<Routed>, event: u32) {
+/// Folds one event over all partitions of an aggregate. `key`: where it stands in the aggregate's order.
+pub fn fold_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], (routed, event): (&Arc<Routed>, u32), key: OrderKey) {
+    let everywhere: Vec<usize> = (0..parts.len()).collect();
+    one_event(aggregate, index, parts, &everywhere, (routed, event), key);
+}
+
+/// `touched`: the partitions to look for touches in. `key`: where the event is folded in the aggregate's order.
+fn one_event(
+    aggregate: &Aggregate,
+    index: usize,
+    parts: &mut [&mut Partition],
+    touched: &[usize],
+    (routed, event): (&Arc<Routed>, u32),
+    key: OrderKey,
+) {
     let Some(touches) = &routed.touches[index] else { return };
     let first = touches.carries.partition_point(|carry| carry.event < event);
     for carry in touches.carries[first..].iter().take_while(|carry| carry.event == event) {
@@ -61,7 +77,7 @@ fn one_event(aggregate: &Aggregate, index: usize, parts: &mut [&mut Partition], 
     }
     for &number in touched {
         for touch in touches.part(number).of_event(event) {
-            parts[number].touch(aggregate, index, number, routed, touch);
+            parts[number].touch(aggregate, index, number, routed, touch, key);
         }
     }
 }

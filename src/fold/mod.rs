@@ -9,6 +9,7 @@ pub mod carry;
 mod cells;
 pub mod event;
 pub mod key;
+pub mod order;
 pub mod partition;
 pub mod route;
 pub mod table;
@@ -17,6 +18,6 @@ mod update;
 pub mod watch;
 
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
-pub use partition::{FoldFailure, Partition, Stop};
+pub use partition::{FoldFailure, Merged, Partition, Stop};
 pub use route::{PARTITIONS, Routed, compute, partition_of, route, route_watched};
-pub use table::{META_COLUMNS, Table, schema};
+pub use table::{META_COLUMNS, Table, schema, stored_schema};

@@ -8,8 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::apply::{Application, RowsOut, Scratch};
 use super::event::EventView;
+use super::order::{OrderKey, key_of};
 use super::route::{Routed, Touch};
-use super::table::Table;
+use super::table::{Place, Table};
 use super::watch::Watch;
 use crate::project::Aggregate;
 use crate::source::sequence::{Release, Verdicts};
@@ -51,6 +52,21 @@ impl std::fmt::Display for Stop {
     }
 }
 
+/// Lines of one source among those of others, in an order that spans them.
+pub struct Merged {
+    pub routed: Arc<Routed>,
+    /// By line of the batch: its place among the lines of all batches, and where it stands in the aggregate's order.
+    pub places: Vec<(u32, OrderKey)>,
+    /// An event that is equal to the row's last one may belong before it.
+    pub ties_are_late: bool,
+}
+
+impl Merged {
+    pub fn place(&self, event: u32) -> (u32, OrderKey) {
+        self.places[self.routed.batch.events.line[event as usize] as usize]
+    }
+}
+
 /// The state of one partition of an aggregate, with what it gave out since it was last emptied.
 pub struct Partition {
     pub table: Table,
@@ -61,6 +77,8 @@ pub struct Partition {
     stopped: BTreeMap<Vec<u8>, Stop>,
     /// Events that were applied to rows of this partition, each once per row.
     pub events_folded: u64,
+    /// Touches that come too late, as [`Partition::find_late`] has found them.
+    pub late: u64,
     scratch: Scratch,
     /// Rows that somebody looks at.
     pub watch: Option<Box<Watch>>,
@@ -74,6 +92,7 @@ impl Partition {
             failures: Vec::new(),
             stopped: BTreeMap::new(),
             events_folded: 0,
+            late: 0,
             scratch: Scratch::default(),
             watch: None,
         }
@@ -106,30 +125,74 @@ impl Partition {
         verdicts: &Verdicts,
         releases: &[Release<Arc<Routed>>],
     ) {
-        let part = routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.part(partition).touches);
-        let mut releases = releases.iter().peekable();
-        for touch in part {
-            while let Some(release) = releases.next_if(|r| r.after < touch.event) {
-                self.release(aggregate, index, partition, release);
-            }
-            if verdicts.passes(touch.event as usize) {
-                self.touch(aggregate, index, partition, routed, touch);
-            }
+        passing(index, partition, (routed, verdicts, releases), |routed, touch, place, _| {
+            self.touch(aggregate, index, partition, routed, touch, key_of(aggregate.order, place));
+        });
+    }
+
+    /// Counts the touches of a batch that sort before what was folded into their rows, or that their stream's order
+    /// has moved behind events that they sort before. Folds nothing.
+    pub fn find_late(
+        &mut self,
+        aggregate: &Aggregate,
+        index: usize,
+        partition: usize,
+        routed: &Arc<Routed>,
+        verdicts: &Verdicts,
+        releases: &[Release<Arc<Routed>>],
+    ) {
+        let mut late = 0;
+        passing(index, partition, (routed, verdicts, releases), |batch, touch, place, at| {
+            // what waited lies before equal ones that were folded meanwhile
+            let waited = routed.batch.is_quiet(routed.batch.events.line[at as usize]);
+            let key = key_of(aggregate.order, place) - waited as OrderKey;
+            late += (verdicts.is_behind(at as usize) || self.is_late(index, partition, batch, touch, key)) as u64;
+        });
+        self.late += late;
+    }
+
+    /// Folds what batches of several sources hold for this partition, in the order of their lines' places; of events that
+    /// come too late, only counts them where `only_finds_late`.
+    pub fn fold_merged(&mut self, aggregate: &Aggregate, index: usize, partition: usize, merged: &[Merged], only_finds_late: bool) {
+        let mut touches: Vec<(u32, usize, usize)> = Vec::new();
+        for (number, batch) in merged.iter().enumerate() {
+            let Some(of_batch) = &batch.routed.touches[index] else { continue };
+            let of_batch = of_batch.part(partition).touches.iter().enumerate();
+            touches.extend(of_batch.map(|(i, touch)| (batch.place(touch.event).0, number, i)));
         }
-        for release in releases {
-            self.release(aggregate, index, partition, release);
+        touches.sort_unstable();
+        for (_, number, i) in touches {
+            let batch = &merged[number];
+            let Some(of_batch) = &batch.routed.touches[index] else { continue };
+            let touch = &of_batch.part(partition).touches[i];
+            let key = batch.place(touch.event).1;
+            if only_finds_late {
+                self.late += self.is_late(index, partition, &batch.routed, touch, key - batch.ties_are_late as OrderKey) as u64;
+            } else {
+                self.touch(aggregate, index, partition, &batch.routed, touch, key);
+            }
         }
     }
 
-    fn release(&mut self, aggregate: &Aggregate, index: usize, partition: usize, release: &Release<Arc<Routed>>) {
-        let Some(touches) = &release.batch.touches[index] else { return };
-        for touch in touches.part(partition).of_event(release.event) {
-            self.touch(aggregate, index, partition, &release.batch, touch);
+    fn is_late(&self, index: usize, partition: usize, routed: &Routed, touch: &Touch, key: OrderKey) -> bool {
+        let Some(order) = &self.table.order else { return false };
+        if touch.all || key >= order.latest {
+            return key < order.latest;
         }
+        let Some(touches) = &routed.touches[index] else { return false };
+        order.is_late(self.table.find(touch.hash, touches.part(partition).key(touch)), key)
     }
 
-    /// Applies one touch.
-    pub(super) fn touch(&mut self, aggregate: &Aggregate, index: usize, partition: usize, routed: &Arc<Routed>, touch: &Touch) {
+    /// Applies one touch. `key`: where its event stands in the aggregate's order, where that is not the log's.
+    pub(super) fn touch(
+        &mut self,
+        aggregate: &Aggregate,
+        index: usize,
+        partition: usize,
+        routed: &Arc<Routed>,
+        touch: &Touch,
+        key: OrderKey,
+    ) {
         let Some(touches) = &routed.touches[index] else { return };
         let part = touches.part(partition);
         if self.watch.as_ref().is_some_and(|watch| !watch.folds(touch, part.key(touch))) {
@@ -196,5 +259,40 @@ impl Partition {
         for (key, reason) in failed {
             self.stop(index, routed, touch.event, &key, reason);
         }
+        if self.table.order.is_some() {
+            let row = self.table.find(touch.hash, part.key(touch));
+            let order = self.table.order.get_or_insert_default();
+            if touch.all { order.advance_all(key) } else { order.advance(row, key) }
+        }
     }
+}
+
+/// Told of a batch, a touch of it, the place at which it is folded, and the event of the batch at hand that stands there.
+type EachPassing<'a> = dyn FnMut(&Arc<Routed>, &Touch, &Place, u32) + 'a;
+
+/// Goes through the touches of one partition whose events pass, in order, with the place at which each is folded: its
+/// event's own, or that of the event behind which it is released, and that event of the batch. `releases` are ordered by
+/// `after`.
+fn passing(
+    index: usize,
+    partition: usize,
+    (routed, verdicts, releases): (&Arc<Routed>, &Verdicts, &[Release<Arc<Routed>>]),
+    mut each: impl FnMut(&Arc<Routed>, &Touch, &Place, u32),
+) {
+    let part = routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.part(partition).touches);
+    let pass = |release: &Release<Arc<Routed>>, each: &mut EachPassing| {
+        let Some(touches) = &release.batch.touches[index] else { return };
+        let place = Place::of(&routed.batch.events, release.after as usize);
+        touches.part(partition).of_event(release.event).iter().for_each(|touch| each(&release.batch, touch, &place, release.after));
+    };
+    let mut releases = releases.iter().peekable();
+    for touch in part {
+        while let Some(next) = releases.next_if(|r| r.after < touch.event) {
+            pass(next, &mut each);
+        }
+        if verdicts.passes(touch.event as usize) {
+            each(routed, touch, &touch.place, touch.event);
+        }
+    }
+    releases.for_each(|release| pass(release, &mut each));
 }

@@ -12,8 +12,8 @@ use super::key;
 use super::table::Place;
 use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
 use crate::source::{Bad, BadKind, Batch, Route};
-use crate::sql::Value;
 use crate::sql::vector::Computed;
+use crate::sql::{Expr, Value};
 
 /// Into how many partitions streams and keys are cut; results do not depend on it.
 pub const PARTITIONS: usize = 64;
@@ -58,6 +58,8 @@ pub struct Touches {
     pub elements: Vec<Value>,
     /// Rows that go on under another key, by event.
     pub carries: Vec<Carry>,
+    /// The value of `order_by`, by event; empty where the aggregate has none.
+    pub order: Vec<(u32, i64)>,
 }
 
 /// The touches of one partition, in log order.
@@ -204,13 +206,14 @@ fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {
 
 impl Touches {
     fn new() -> Touches {
-        Touches { parts: (0..PARTITIONS).map(|_| Part::default()).collect(), elements: Vec::new(), carries: Vec::new() }
+        Touches { parts: (0..PARTITIONS).map(|_| Part::default()).collect(), elements: Vec::new(), carries: Vec::new(), order: Vec::new() }
     }
 
     fn forget(&mut self, event: u32) {
         while self.carries.last().is_some_and(|carry| carry.event == event) {
             self.carries.pop();
         }
+        self.order.pop_if(|(ordered, _)| *ordered == event);
         for part in &mut self.parts {
             while part.touches.last().is_some_and(|t| t.event == event) {
                 part.touches.pop();
@@ -252,6 +255,11 @@ impl Router {
             return Ok(false);
         }
         let concern = Concern { aggregate, plan, view, placeholders: &placeholders };
+        if let Some(order_by) = &plan.order_by {
+            touches
+                .order
+                .push((view.event as u32, order_value(order_by, view).map_err(|e| format!("{}: `order_by`: {e}", aggregate.name))?));
+        }
         if plan.on.iter().all(|rule| (rule.each.is_none() || rule.each_needs_row) && rule.key.is_none() && !rule.all) {
             self.own_row(&concern, touches)?;
         } else {
@@ -387,6 +395,16 @@ impl Router {
             return Err(format!("{}: a key cannot be of this type", aggregate.name));
         }
         Ok(())
+    }
+}
+
+/// The value of `order_by` for an event, as a number of its type's own unit: 1, days, microseconds.
+fn order_value(order_by: &Expr, view: &EventView) -> Result<i64, String> {
+    match order_by.eval(&EventEnv { view, element: None }).map_err(|e| e.0)? {
+        Value::Int(value) => i64::try_from(value).map_err(|_| "the number is out of the range of BIGINT".to_string()),
+        Value::Date(days) => Ok(days as i64),
+        Value::Timestamp(micros) => Ok(micros),
+        _ => Err("it is NULL, and nothing says where the event belongs".into()),
     }
 }
 

@@ -4,7 +4,8 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::key;
-use crate::project::Aggregate;
+use super::order::{BEFORE_ALL, ORDER_COLUMN, RowOrder};
+use crate::project::{Aggregate, Order};
 use crate::source::Events;
 use crate::source::sequence::spread;
 use crate::sql::{Column, Type, Value};
@@ -19,6 +20,8 @@ pub struct Table {
     pub state: Vec<Column>,
     pub defaults: Vec<Value>,
     pub meta: Vec<Meta>,
+    /// Where the aggregate's events have another order than the log's.
+    pub order: Option<RowOrder>,
     live: Vec<bool>,
     live_count: usize,
     /// True since a row was added, changed or deleted.
@@ -41,8 +44,23 @@ const TIME: u8 = 4;
 const FIRST_TIME: u8 = 8;
 
 impl Place {
+    /// Of an event; one that is not there has none.
     pub fn of(events: &Events, event: usize) -> Place {
+        if event >= events.len() {
+            return Place::default();
+        }
         Place::new(events.version[event], events.position[event], events.time[event])
+    }
+
+    /// What an order other than the log's sorts the event by.
+    pub fn sort_key(&self, order: Order) -> Option<i64> {
+        let (flag, value) = match order {
+            Order::Log => return None,
+            Order::Position => (POSITION, self.position),
+            Order::Time => (TIME, self.time),
+            Order::Version => (VERSION, self.version),
+        };
+        (self.known & flag != 0).then_some(value)
     }
 
     fn new(version: Option<i64>, position: Option<i64>, time: Option<i64>) -> Place {
@@ -129,6 +147,7 @@ impl Table {
             state: aggregate.state.iter().map(|c| Column::new(c.ty.clone())).collect(),
             defaults: aggregate.state.iter().map(|c| c.default.clone()).collect(),
             meta: Vec::new(),
+            order: aggregate.is_ordered().then(RowOrder::default),
             live: Vec::new(),
             live_count: 0,
             dirty: false,
@@ -177,6 +196,9 @@ impl Table {
         let row = self.key_spans.len();
         self.key_spans.push((self.key_bytes.len(), key.len() as u32));
         self.key_bytes.extend_from_slice(key);
+        if let Some(order) = &mut self.order {
+            order.add_row();
+        }
         self.live.push(true);
         self.live_count += 1;
         let (spans, bytes) = (&self.key_spans, &self.key_bytes);
@@ -201,7 +223,7 @@ impl Table {
         self.dirty = true;
     }
 
-    /// The living rows as columns: keys, state, then [`META_COLUMNS`].
+    /// The living rows as columns: keys, state, then [`META_COLUMNS`]; behind them, where there is an order, its keys.
     pub fn columns(&self) -> Vec<Column> {
         let mut out = Vec::with_capacity(self.key_types.len() + self.state.len() + META_COLUMNS.len());
         for (i, ty) in self.key_types.iter().enumerate() {
@@ -224,6 +246,11 @@ impl Table {
             meta.iter_mut().zip(self.meta[row].values()).for_each(|(column, value)| column.push(value));
         }
         out.extend(meta);
+        if let Some(order) = &self.order {
+            let mut column = Column::new(Type::HugeInt);
+            self.rows().for_each(|row| column.push(Value::Int(order.rows[row])));
+            out.push(column);
+        }
         out
     }
 
@@ -235,6 +262,9 @@ impl Table {
             state.push(column.get(row));
         }
         let meta = &columns[keys + self.state.len()..];
+        if let (Some(order), Some(column)) = (&mut self.order, meta.get(META_COLUMNS.len())) {
+            order.advance(Some(order.rows.len() - 1), column.get(row).as_int().unwrap_or(BEFORE_ALL));
+        }
         let int = |i: usize| meta[i].get(row).as_int().map(|v| v as i64);
         let time = |i: usize| match meta[i].get(row) {
             Value::Timestamp(t) => Some(t),
@@ -247,7 +277,16 @@ impl Table {
     }
 }
 
-/// Names and types of [`Table::columns`].
+/// Names and types of [`Table::columns`], as snapshots have them.
+pub fn stored_schema(aggregate: &Aggregate) -> Vec<(String, Type)> {
+    let mut columns = schema(aggregate);
+    if aggregate.is_ordered() {
+        columns.push((ORDER_COLUMN.to_string(), Type::HugeInt));
+    }
+    columns
+}
+
+/// Names and types of [`Table::columns`], as SQL sees them.
 pub fn schema(aggregate: &Aggregate) -> Vec<(String, Type)> {
     let keys = aggregate.keys.iter().map(|k| (k.name.clone(), k.ty.clone()));
     let state = aggregate.state.iter().map(|c| (c.name.clone(), c.ty.clone()));

@@ -35,6 +35,8 @@ pub(crate) struct AggregateDef {
     pub on: Vec<RuleDef>,
     pub after: Vec<RuleDef>,
     pub replica: Option<Replica>,
+    /// What the events are ordered by, in place of their sources' order.
+    pub order_by: Option<Text>,
 }
 
 #[derive(Debug, Clone)]
@@ -146,6 +148,7 @@ fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, contracts: &Con
         on: Vec::new(),
         after: Vec::new(),
         replica: None,
+        order_by: table.text("order_by").cloned(),
         place: entry.key_place.clone(),
         broken: false,
         name,
@@ -170,13 +173,6 @@ fn read(entry: &Entry, table: &Table, sources: &SourceNames<'_>, contracts: &Con
 }
 
 fn read_sources(name: &str, entry: &Entry, table: &Table, sources: &SourceNames<'_>, found: &mut Vec<Diagnostic>) -> Vec<usize> {
-    if let Some(order_by) = table.entry("order_by") {
-        found.push(Diagnostic::not_built(
-            "`order_by`",
-            &order_by.key_place,
-            "give each source an aggregate of its own and join them in a read model",
-        ));
-    }
     let texts = table.texts("source");
     if texts.is_empty() && table.get("source").is_none() {
         if sources.len() != 1 {
@@ -211,8 +207,9 @@ fn read_sources(name: &str, entry: &Entry, table: &Table, sources: &SourceNames<
         && table.get("order_by").is_none()
     {
         found.push(
-            Diagnostic::new("several sources in one aggregate need `order_by`, which is not built yet", &second.place)
-                .help("give each source an aggregate of its own and join them in a read model"),
+            Diagnostic::new(format!("the aggregate `{name}` has several sources, but no `order_by`"), &second.place)
+                .label("how do its events stand to the others'?")
+                .help("say what orders the events of all: `order_by = \"event.time\"`"),
         );
     }
     out

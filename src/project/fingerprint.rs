@@ -61,6 +61,9 @@ impl AggregateDef {
         if let Some((pattern, _)) = &self.stream {
             canon.add("stream", &pattern.text);
         }
+        if let Some(order_by) = &self.order_by {
+            canon.sql("order_by", order_by);
+        }
         for key in &self.key {
             canon.add("key", &key.name);
             canon.sql("is", &key.text);

@@ -17,7 +17,7 @@ use super::tests_and_schedules::{Known, read_schedules, read_tests};
 use super::toml_walk::{self, Table};
 use super::upcasts::Upcasts;
 use super::variables::Variables;
-use super::{Aggregate, EventTable, KeyColumn, OnBadRecord, Project, ReadModel, Source};
+use super::{Aggregate, EventTable, KeyColumn, OnBadRecord, OnGap, Order, Project, ReadModel, Source};
 use super::{KEEP_DEFAULT, KEEP_MIN, key_check, read_models, rules, sources, warnings};
 
 /// Errors, and warnings, that are shown at most: each is a screen of its own.
@@ -89,6 +89,7 @@ impl Loader {
         let known_types = known_types(&contracts, &upcasts, &defs);
         for def in defs.iter_mut().filter(|def| !def.broken && !contracts.broken) {
             infer_key_types(def, &contracts, &known_types, found);
+            same_order_by_types(def, &contracts, &known_types, found);
         }
         let written = {
             let names = table.entries_of("read_model").iter().map(|entry| entry.key.clone()).collect();
@@ -115,6 +116,29 @@ impl Loader {
         }
         let schedules = read_schedules(table, &known, found);
         warnings::overlapping_streams(&defs, &mut self.warnings);
+        let orders: Vec<Order> = source_names
+            .iter()
+            .map(|name| sources.iter().find(|source| source.name == *name).map_or(Order::Log, |source| source.order))
+            .collect();
+        for (def, text) in defs.iter().filter_map(|def| Some((def, def.order_by.as_ref()?))) {
+            let of_def = def
+                .sources
+                .iter()
+                .filter_map(|index| sources.iter().find(|source| source_names.get(*index) == Some(&source.name.as_str())));
+            for source in of_def {
+                let instead = format!("use \"fail\" or \"wait\", and no quarantine, in [source.{}]", source.name);
+                if source.quarantines() {
+                    found.push(Diagnostic::not_built(
+                        "`order_by` over a source with `on_bad_record = \"quarantine\"`",
+                        &text.place,
+                        &instead,
+                    ));
+                } else if source.on_gap == OnGap::Skip {
+                    found.push(Diagnostic::not_built("`order_by` over a source with `on_gap = \"skip\"`", &text.place, &instead));
+                }
+            }
+        }
+        warnings::versions_across_streams(&defs, &orders, &mut self.warnings);
         warnings::replicas_of_events(&defs, &mut self.warnings);
         warnings::misspelt_types(&defs, &contracts, &mut self.warnings);
         warnings::misspelt_fields(&upcasts, &contracts, &mut self.warnings);
@@ -241,6 +265,24 @@ fn infer_key_types(def: &mut AggregateDef, contracts: &Contracts, known_types: &
     def.key_types = types.into_iter().map(|found| found.map_or(Type::Varchar, |(ty, ..)| ty)).collect();
 }
 
+/// Numbers, dates and timestamps have no order among each other: `order_by` has one of them for every event type.
+fn same_order_by_types(def: &AggregateDef, contracts: &Contracts, known_types: &[KnownType], found: &mut Vec<Diagnostic>) {
+    let Some(text) = &def.order_by else { return };
+    let mut first: Option<(Type, &str)> = None;
+    for known in known_types {
+        let mut names = TypeNames::new(&known.shown, contracts.fields(&known.event_type));
+        let Some(ty) = rules::order_by_type(def, &known.event_type, &mut names).filter(|ty| *ty != Type::Null) else { continue };
+        let (first_type, first_event) = first.get_or_insert((ty.clone(), &known.shown));
+        if *first_type != ty && !(first_type.is_integer() && ty.is_integer()) {
+            found.push(
+                Diagnostic::new(format!("`order_by` is {first_type} for {first_event}, but {ty} for {}", known.shown), &text.place)
+                    .help("cast it to one type: `order_by = \"(…)::TIMESTAMP\"`"),
+            );
+            return;
+        }
+    }
+}
+
 /// Compiles every rule for every type that the file knows, so that its errors show now.
 fn compile_known_types(definitions: &Definitions, known_types: &[KnownType], event_tables: &[EventTable], found: &mut Vec<Diagnostic>) {
     if definitions.contracts.broken {
@@ -350,6 +392,11 @@ fn finish_aggregate(def: &AggregateDef, contracts: &Contracts, upcasts: &Upcasts
         rows: def.rows.clone(),
         spans_streams: def.spans_streams(),
         is_replica: def.replica.is_some(),
+        has_order_by: def.order_by.is_some(),
+        order: match def.sources.as_slice() {
+            [source] if def.order_by.is_none() => sources.get(*source).map_or(Order::Log, |source| source.order),
+            _ => Order::Log,
+        },
         quarantines: def.sources.iter().filter_map(|source| sources.get(*source)).any(Source::quarantines),
         fingerprint: def.fingerprint(contracts, upcasts, sources),
     }

@@ -80,6 +80,7 @@ pub struct Source {
     pub envelope: Envelope,
     /// Over the same slots as the envelope's expressions; records for which it is not true are filtered.
     pub filter: Option<Expr>,
+    pub order: Order,
     pub on_bad_record: OnBadRecord,
     pub on_gap: OnGap,
     pub dedupe: Dedupe,
@@ -112,6 +113,29 @@ impl Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Ndjson,
+}
+
+/// In which order a source's events are folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As they stand in the log.
+    Log,
+    /// By a part of the envelope, which every event then has; events that are equal in it as they stand in the log.
+    Position,
+    Time,
+    Version,
+}
+
+impl Order {
+    /// As the project file names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Order::Log => "log",
+            Order::Position => "position",
+            Order::Time => "time",
+            Order::Version => "version",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,12 +270,28 @@ pub struct Aggregate {
     pub rows: Vec<RowsTable>,
     /// The key does not follow from the stream: rows are found by the second exchange.
     pub spans_streams: bool,
-    /// A copy of a table (`replica_of`): a row may go on under another key.
+    /// A copy of a table: its rows may go on under another key.
     pub is_replica: bool,
+    /// Its events are ordered by an expression of its own, across its sources ([`AggregatePlan::order_by`]).
+    pub has_order_by: bool,
+    /// Of its source, where it has one and no `order_by`; else [`Order::Log`].
+    pub order: Order,
     /// A row on which an event fails stands still, and is as it was before that event.
     pub quarantines: bool,
     /// Over everything that its state depends on.
     pub fingerprint: String,
+}
+
+impl Aggregate {
+    /// Its events may be folded in another order than the log's, so that some of a later run may come too late.
+    pub fn is_ordered(&self) -> bool {
+        self.has_order_by || self.order != Order::Log
+    }
+
+    /// The rank of a source in the order of its events: where they are equal, the source named first comes first.
+    pub fn rank(&self, source: usize) -> u16 {
+        self.sources.iter().position(|other| *other == source).unwrap_or_default().min(u16::MAX as usize) as u16
+    }
 }
 
 pub struct KeyColumn {
@@ -352,6 +392,9 @@ pub struct AggregatePlan {
     pub key: Vec<Expr>,
     /// False where the aggregate's own key finds no row for this type: all rules of `on` have one, or are for all rows.
     pub has_key: bool,
+    /// What the aggregate's events are ordered by in place of their sources' order, where it says so: a whole number that
+    /// an i64 holds, a DATE or a TIMESTAMP.
+    pub order_by: Option<Expr>,
     pub before: Vec<Rule>,
     pub on: Vec<Rule>,
     pub after: Vec<Rule>,

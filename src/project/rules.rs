@@ -35,6 +35,7 @@ pub(crate) fn compile_aggregate(
     let mut typed = Compiler { def, names, old_columns: &mut old_columns, found };
     let has_key = typed.needs_key(&on);
     let key = if has_key { typed.key(&def.key, def.stream_keys(), None) } else { Some(Vec::new()) };
+    let order_by = def.order_by.as_ref().map(|text| typed.order_by(text));
     let before = typed.rules(def.before.iter(), false);
     let on = typed.rules(on.into_iter(), true);
     let after = typed.rules(def.after.iter(), false);
@@ -49,6 +50,7 @@ pub(crate) fn compile_aggregate(
         aggregate: index,
         key: key?,
         has_key,
+        order_by: optional(order_by)?,
         before: before?,
         on,
         after: after?,
@@ -77,6 +79,15 @@ pub(crate) fn key_types(def: &AggregateDef, event_type: &str, names: &mut TypeNa
         typed.key_types(key, 0, each, &mut out);
     }
     out
+}
+
+/// The type of `order_by` for one event type, where the aggregate has one and handles the type; errors are left for
+/// [`compile_aggregate`] to report.
+pub(crate) fn order_by_type(def: &AggregateDef, event_type: &str, names: &mut TypeNames) -> Option<Type> {
+    let text = def.order_by.as_ref().filter(|_| def.handles(event_type))?;
+    let mut unreported = Vec::new();
+    let mut typed = Compiler { def, names, old_columns: &mut BTreeSet::new(), found: &mut unreported };
+    typed.order_by(text).map(|expr| expr.ty)
 }
 
 struct Compiler<'a> {
@@ -114,6 +125,23 @@ impl Compiler<'_> {
             wants_list: false,
         };
         condition("when", text, &mut scope, self.found)
+    }
+
+    /// What the aggregate's events are ordered by: of a type whose values have an order as whole numbers.
+    fn order_by(&mut self, text: &Text) -> Option<Expr> {
+        let expr = self.expression(text, false, None, None)?;
+        let small = expr.ty.integer_range().is_some_and(|(_, greatest)| greatest <= i64::MAX as i128);
+        if small || matches!(expr.ty, Type::Date | Type::Timestamp | Type::TimestampTz | Type::Null) {
+            return Some(expr);
+        }
+        self.found.push(
+            Diagnostic::new(
+                format!("`order_by` must be a whole number, a date or a timestamp, but this is {}", expr.ty),
+                &text.part(0..text.value.len()),
+            )
+            .help("cast it: `data.number::BIGINT`, `data.changed_at::TIMESTAMP`"),
+        );
+        None
     }
 
     /// The list of `each`.

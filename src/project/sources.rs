@@ -10,7 +10,7 @@ use super::fingerprint::{Canon, LANGUAGE};
 use super::patterns::is_identifier;
 use super::scope::{compile, condition};
 use super::toml_walk::{Entry, NodeKind, Table, Text};
-use super::{Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Payload, Source};
+use super::{Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Order, Payload, Source};
 
 pub(crate) fn read_all(root: &Table, folder: &Path, found: &mut Vec<Diagnostic>) -> Vec<Source> {
     root.entries_of("source").iter().filter_map(|entry| read(entry, entry.node.as_table()?, folder, found)).collect()
@@ -73,6 +73,13 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
         let message = format!("`on_gap = {:?}` finds holes by version, which `dedupe = {:?}` does not look at", text.value, word("dedupe"));
         found.push(Diagnostic::new(message, &text.place).help("leave one of the two out"));
     }
+    let order = match word("order") {
+        "position" => Order::Position,
+        "time" => Order::Time,
+        "version" => Order::Version,
+        _ => Order::Log,
+    };
+    check_order(table, order, envelope.as_ref(), dedupe, found);
     let mut canon = Canon::new("source");
     canon.add("language", LANGUAGE);
     canon.add("name", &entry.key);
@@ -90,12 +97,16 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
         canon.add(key, word(key));
     }
     canon.add("first_version", &format!("{first_version:?}"));
+    if order != Order::Log {
+        canon.add("order", word("order"));
+    }
     Some(Source {
         name: entry.key.clone(),
         files: files.iter().map(|text| absolute(folder, &text.value)).collect(),
         format: Format::Ndjson,
         envelope: envelope?,
         filter,
+        order,
         on_bad_record: match word("on_bad_record") {
             "quarantine" => OnBadRecord::Quarantine,
             "skip" => OnBadRecord::Skip,
@@ -107,6 +118,43 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
         on_vanished: if word("on_vanished") == "keep" { OnVanished::Keep } else { OnVanished::Fail },
         fingerprint: canon.finish(),
     })
+}
+
+/// What events are sorted by must be there, and duplicates by position are told in the order of positions.
+fn check_order(table: &Table, order: Order, envelope: Option<&Envelope>, dedupe: Dedupe, found: &mut Vec<Diagnostic>) {
+    let (Some(text), Some(envelope)) = (table.text("order"), envelope) else { return };
+    let missing = match order {
+        Order::Log => false,
+        Order::Position => envelope.position.is_none(),
+        Order::Time => envelope.time.is_none(),
+        Order::Version => envelope.version.is_none(),
+    };
+    if missing {
+        found.push(
+            Diagnostic::new(
+                format!("`order = {0:?}` sorts events by their {0}, but the envelope's `{0}` is NULL", text.value),
+                &text.place,
+            )
+            .help(format!("say in [source.<name>.envelope] where a record has its {}", text.value)),
+        );
+    }
+    if order == Order::Log {
+        return;
+    }
+    if let Some(text) = table.text("on_bad_record").filter(|text| text.value == "quarantine") {
+        let instead = "use \"fail\" or \"skip\" where the log is sorted";
+        found.push(Diagnostic::not_built("`on_bad_record = \"quarantine\"` beside `order`", &text.place, instead));
+    }
+    if let Some(text) = table.text("on_gap").filter(|text| text.value == "skip") {
+        let message = "`on_gap = \"skip\"` passes holes where a run ends, and a sorted log has no such place";
+        found.push(
+            Diagnostic::new(message, &text.place).help("use \"wait\", which holds the streams with a hole and goes on with the others"),
+        );
+    }
+    if matches!(order, Order::Time | Order::Version) && dedupe == Dedupe::Position {
+        let message = format!("`dedupe = \"position\"` needs ascending positions, and `order = {:?}` sorts by something else", text.value);
+        found.push(Diagnostic::new(message, &text.place).help("use `order = \"position\"`, or `dedupe = \"version\"`"));
+    }
 }
 
 /// A pattern below the project's folder; characters of the folder's own name are no wildcards.
@@ -123,22 +171,10 @@ fn absolute(folder: &Path, pattern: &str) -> String {
     }
 }
 
-/// Values whose feature is not built yet, and what works instead.
-const NOT_BUILT: &[(&str, &str, &str)] = &[
-    ("order", "position", "files are read in natural name order, records as they stand: `order = \"log\"`"),
-    ("order", "time", "files are read in natural name order, records as they stand: `order = \"log\"`"),
-    ("order", "version", "files are read in natural name order, records as they stand: `order = \"log\"`"),
-];
-
 fn check_built(table: &Table, found: &mut Vec<Diagnostic>) {
     if let Some(entry) = table.entry("preset") {
         let instead = "write the envelope: [source.<name>.envelope] with SQL expressions over the record's fields";
         found.push(Diagnostic::not_built("`preset`", &entry.key_place, instead));
-    }
-    for (key, value, instead) in NOT_BUILT {
-        if let Some(text) = table.text(key).filter(|text| text.value == *value) {
-            found.push(Diagnostic::not_built(&format!("`{key} = {value:?}`"), &text.place, instead));
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::contracts::Contracts;
 use super::diagnostics::{Diagnostic, nearest};
 use super::key_check::toml_key;
 use super::upcasts::Upcasts;
-use super::{EventTable, StreamPattern};
+use super::{EventTable, Order, StreamPattern};
 
 /// Two aggregates over the same streams are common; two patterns that are written differently and meet in some
 /// streams are seldom meant (`order-{id}` takes `order-item-1` too).
@@ -97,6 +97,24 @@ pub(crate) fn misspelt_fields(upcasts: &Upcasts, contracts: &Contracts, warnings
                 Diagnostic::new(format!("no contract of {} names the field `{}`", types.join(", "), set.name), &set.place)
                     .label(format!("did you mean `{near}`?"))
                     .help("names of payload fields are case-sensitive; a field that no contract names is ignored"),
+            );
+        }
+    }
+}
+
+/// Versions order the events of one stream; across streams they say nothing.
+pub(crate) fn versions_across_streams(aggregates: &[AggregateDef], orders: &[Order], warnings: &mut Vec<Diagnostic>) {
+    for aggregate in aggregates.iter().filter(|aggregate| aggregate.spans_streams() && aggregate.order_by.is_none()) {
+        if aggregate.sources.iter().any(|source| orders.get(*source) == Some(&Order::Version)) {
+            warnings.push(
+                Diagnostic::new(
+                    format!(
+                        "`{}` spans streams, and its source is sorted by version: how streams lie between each other means nothing",
+                        aggregate.name
+                    ),
+                    &aggregate.place,
+                )
+                .help("sort the source by position or time, or give the aggregate an `order_by`"),
             );
         }
     }

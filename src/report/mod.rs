@@ -25,7 +25,7 @@ pub use color::{ColorChoice, stderr_color, stderr_width, stdout_color, stdout_is
 pub use differences::differences;
 pub use numbers::{counted, human_bytes, human_count, human_seconds};
 pub use progress::Progress;
-pub use quarantine::{quarantine_list, quarantine_records};
+pub use quarantine::{SHOWN_MAX, quarantine_list, quarantine_records};
 pub use rows::{row_json, rows_table};
 pub use summary::{bad_records, pinned, summary};
 
@@ -159,6 +159,16 @@ pub struct AggregateReport {
     /// Events that this aggregate applied in this run.
     pub events_folded: u64,
     pub mode: FoldMode,
+    /// How often an event was for a row into which a later one of its order had been folded by an earlier run.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub late_arrivals: u64,
+    /// The partitions (of 64) that were folded again from the log because of that.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub partitions_replayed: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

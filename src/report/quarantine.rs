@@ -8,7 +8,7 @@ use crate::printable::printable;
 use crate::run::quarantined::Quarantined;
 
 /// Entries that a list or a record's followers show; all are counted.
-const SHOWN_MAX: usize = 20;
+pub const SHOWN_MAX: usize = 20;
 
 /// Characters of a reason that a list shows.
 const REASON_CHARS_MAX: usize = 100;
@@ -47,7 +47,8 @@ pub fn quarantine_list(all: &[Quarantined]) -> String {
     out
 }
 
-/// The records of some entries, each with its reason and what follows it. `texts`: their records, in the same order.
+/// The records of some entries, each with its reason and what follows it. `texts`: the records of the first
+/// [`SHOWN_MAX`], in the same order.
 pub fn quarantine_records(found: &[&Quarantined], texts: &[Vec<u8>], all: &[Quarantined]) -> String {
     let mut out = String::new();
     for (q, text) in found.iter().zip(texts).take(SHOWN_MAX) {

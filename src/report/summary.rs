@@ -344,9 +344,30 @@ mod tests {
         }];
         report.events = EventCounts { folded: 22_900, filtered: 1_000, duplicates: 100, ..Default::default() };
         report.aggregates = vec![
-            AggregateReport { name: "customer".into(), rows: 1_000, events_folded: 1_210, mode: FoldMode::Incremental },
-            AggregateReport { name: "order".into(), rows: 5_432, events_folded: 21_690, mode: FoldMode::Replayed },
-            AggregateReport { name: "product".into(), rows: 200, events_folded: 0, mode: FoldMode::Unchanged },
+            AggregateReport {
+                name: "customer".into(),
+                rows: 1_000,
+                events_folded: 1_210,
+                mode: FoldMode::Incremental,
+                late_arrivals: 0,
+                partitions_replayed: 0,
+            },
+            AggregateReport {
+                name: "order".into(),
+                rows: 5_432,
+                events_folded: 21_690,
+                mode: FoldMode::Replayed,
+                late_arrivals: 0,
+                partitions_replayed: 0,
+            },
+            AggregateReport {
+                name: "product".into(),
+                rows: 200,
+                events_folded: 0,
+                mode: FoldMode::Unchanged,
+                late_arrivals: 0,
+                partitions_replayed: 0,
+            },
         ];
         report.read_models = vec![
             ReadModelReport {

@@ -83,6 +83,12 @@ impl Decision {
         self.can_be_done(project)
     }
 
+    /// A retry accepts that a log was mended, of the sources that it is for.
+    pub fn refuse_changes_but_of(&self, project: &Project, sources: &[String]) -> Result<()> {
+        let others = project.sources.iter().zip(&self.intakes).filter(|(source, _)| !sources.contains(&source.name));
+        others.flat_map(|(_, intake)| &intake.changes).next().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
     /// Compares all that was consumed of the sources that are read now, as far as no scan does.
     pub fn check_whole(&self, project: &Project) -> Result<()> {
         let checked = |source: &usize| !self.intakes[*source].fresh.is_empty() && !self.replays(project, *source);

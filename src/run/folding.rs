@@ -8,35 +8,44 @@ use super::decide::{Decision, SourceScans};
 use super::intake::{Intake, Part};
 use super::known_ids;
 use super::lanes::{self, Lane};
+use super::order_by::HandOver;
+use super::ordered::Late;
 use super::quarantine::{self, Quarantine};
+use super::round::Work;
 use super::scan::{Scan, Sinks};
 use super::tally::Tally;
 use super::waiting::{self, Waiting};
 use super::{Run, snapshot};
 use crate::error::Result;
-use crate::project::{Aggregate, OnBadRecord, OnGap};
-use crate::report::{BAD_SHOWN_MAX, Progress, Report, SourceReport, counted};
+use crate::project::{Aggregate, OnBadRecord, OnGap, Order};
+use crate::report::{BAD_SHOWN_MAX, BadReport, Progress, Report, SourceReport, counted};
 use crate::source::BadKind;
 use crate::state::Store;
 use crate::state::manifest::{self, Manifest};
 
 /// What the scans of a run work on, and what they have found so far.
-struct Folding<'r> {
-    run: &'r Run<'r>,
-    store: &'r Store,
-    last: Option<&'r Manifest>,
-    decision: &'r Decision,
-    progress: &'r Progress,
-    lanes: Vec<Lane>,
-    event_tables: Vec<Option<Appender>>,
-    rows_tables: Vec<Vec<Appender>>,
+pub(super) struct Folding<'r> {
+    pub(super) run: &'r Run<'r>,
+    pub(super) store: &'r Store,
+    pub(super) last: Option<&'r Manifest>,
+    pub(super) decision: &'r Decision,
+    pub(super) progress: &'r Progress,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) event_tables: Vec<Option<Appender>>,
+    pub(super) rows_tables: Vec<Vec<Appender>>,
     /// Bad records of all sources.
     bad: Tally,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     /// By source: the records that wait at the end.
     waiting: Vec<Vec<Waiting>>,
     /// By source: what is set aside; `None` where bad records are not.
     quarantine: Vec<Option<Quarantine>>,
+    /// By aggregate: what came too late in its order.
+    pub(super) late: Vec<Late>,
+    /// By aggregate that has an `order_by`: its events of this run, to be sorted.
+    pub(super) hand_over: Vec<Option<HandOver>>,
+    /// The generation that this run makes.
+    pub(super) generation: u64,
 }
 
 impl Run<'_> {
@@ -68,7 +77,11 @@ impl Run<'_> {
             warnings: Vec::new(),
             waiting: Vec::new(),
             quarantine: Vec::new(),
+            late: vec![Late::default(); project.aggregates.len()],
+            hand_over: Vec::new(),
+            generation: next.generation,
         };
+        folding.hand_over = folding.hand_overs();
         snapshot::load(project, store, last, decision, &mut folding.lanes)?;
         if let Some(teller) = self.look.teller {
             teller.arm(&mut folding.lanes);
@@ -77,6 +90,9 @@ impl Run<'_> {
         for (source, scans) in scans.iter().enumerate() {
             folding.source(source, scans, next, report)?;
         }
+        let failed = folding.order_by_aggregates()?;
+        report.stages.fold += failed.fold_time.as_secs_f64();
+        folding.add_bad(failed.bad);
         next.max_event_time = next.max_event_time.max(last.and_then(|m| m.max_event_time));
         report.bad = folding.bad.bad.clone();
         if folding.bad.bad.total <= folding.bad.skippable {
@@ -101,14 +117,18 @@ impl<'r> Folding<'r> {
             let kept = before.filter(|_| !self.decision.replays(project, source));
             tally.quarantine = Some(Quarantine::new(&definition.name, next.generation, kept));
         }
-        if let Some(parts) = &scans.replay {
-            self.replay(source, parts, &mut files, &mut tally)?;
-        }
-        tally.counting = true;
         let kept = self.last.and_then(|m| m.source(&definition.name)).filter(|_| !self.decision.source_replay[source]);
-        // a replay has come to the same
-        tally.last_position = kept.and_then(|kept| kept.last_position);
-        let pending_before = self.catch_up(source, kept, &scans.main, &mut files, &mut tally)?;
+        let pending_before = if definition.order != Order::Log {
+            self.ordered_source(source, kept, &mut files, &mut tally)?
+        } else {
+            if let Some(parts) = &scans.replay {
+                self.replay(source, parts, &mut files, &mut tally)?;
+            }
+            tally.counting = true;
+            // a replay has come to the same
+            tally.last_position = kept.and_then(|kept| kept.last_position);
+            self.catch_up(source, kept, &scans.main, &mut files, &mut tally)?
+        };
         tally.hashing.all_seen(scans.replay.iter().flatten().chain(&scans.main))?;
         self.left_over(source, kept, &scans.main, &mut tally, report)?;
         self.warn(source, &tally);
@@ -135,23 +155,27 @@ impl<'r> Folding<'r> {
         report.stages.fold += tally.fold_time.as_secs_f64();
         next.max_event_time = next.max_event_time.max(tally.max_time);
         next.sources.push(source_entry(project, source, self.last, files, &tally, self.decision)?);
-        let shown = &mut self.bad.bad.first;
-        shown.extend(tally.bad.first.into_iter().take(BAD_SHOWN_MAX - shown.len()));
-        self.bad.bad.total += tally.bad.total;
         self.bad.gaps += tally.gaps;
-        for (kind, count) in tally.bad.by_kind {
-            *self.bad.bad.by_kind.entry(kind).or_default() += count;
-        }
         self.bad.skippable += match definition.on_bad_record {
             OnBadRecord::Fail => 0,
             OnBadRecord::Skip => tally.skippable,
             OnBadRecord::Quarantine => tally.bad.total - tally.gaps,
         };
+        self.add_bad(tally.bad);
         self.quarantine.push(tally.quarantine);
         Ok(())
     }
 
-    fn scan(&self, source: usize) -> Scan<'r> {
+    fn add_bad(&mut self, bad: BadReport) {
+        let shown = &mut self.bad.bad.first;
+        shown.extend(bad.first.into_iter().take(BAD_SHOWN_MAX - shown.len()));
+        self.bad.bad.total += bad.total;
+        for (kind, count) in bad.by_kind {
+            *self.bad.bad.by_kind.entry(kind).or_default() += count;
+        }
+    }
+
+    pub(super) fn scan(&self, source: usize) -> Scan<'r> {
         let run = self.run;
         let record_bytes_max = run.options.record_bytes_max;
         Scan {
@@ -176,7 +200,15 @@ impl<'r> Folding<'r> {
         let mut replayed: Vec<Option<Appender>> =
             self.event_tables.iter_mut().zip(replays).map(|(t, replay)| if *replay { t.take() } else { None }).collect();
         let scan = self.scan(source);
-        let mut sinks = Sinks { lanes: &mut self.lanes, active: &active, event_tables: &mut replayed, rows_tables: &mut self.rows_tables };
+        let work = Work::fold(project, &active);
+        let mut sinks = Sinks {
+            lanes: &mut self.lanes,
+            active: &active,
+            work: &work,
+            event_tables: &mut replayed,
+            rows_tables: &mut self.rows_tables,
+            hand_over: &mut [],
+        };
         scan.run(parts, files, &mut sinks, tally)?;
         for (table, replayed) in self.event_tables.iter_mut().zip(replayed) {
             *table = replayed.or(table.take());
@@ -206,8 +238,15 @@ impl<'r> Folding<'r> {
             None => 0,
         };
         let scan = self.scan(source);
-        let mut sinks =
-            Sinks { lanes: &mut self.lanes, active: &active, event_tables: &mut self.event_tables, rows_tables: &mut self.rows_tables };
+        let work = Work::fold(project, &active);
+        let mut sinks = Sinks {
+            lanes: &mut self.lanes,
+            active: &active,
+            work: &work,
+            event_tables: &mut self.event_tables,
+            rows_tables: &mut self.rows_tables,
+            hand_over: &mut self.hand_over,
+        };
         scan.run(parts, files, &mut sinks, tally)?;
         Ok(waited)
     }
@@ -285,6 +324,10 @@ impl<'r> Folding<'r> {
         let saving = std::time::Instant::now();
         let (project, store) = (self.run.project, self.store);
         snapshot::save(project, store, self.last, self.decision, &self.lanes, next, report)?;
+        for (aggregate, late) in report.aggregates.iter_mut().zip(&self.late) {
+            (aggregate.late_arrivals, aggregate.partitions_replayed) = (late.events, late.partitions);
+            self.warnings.extend(late.warning(&aggregate.name));
+        }
         for (entry, waiting) in next.sources.iter_mut().zip(&self.waiting) {
             entry.pending_events = waiting.iter().map(|w| w.events).sum();
             entry.pending = waiting::save(waiting, &entry.name, store, next.generation)?;

@@ -5,19 +5,53 @@ use std::sync::Arc;
 
 use super::lanes;
 use super::passing::pass_holes;
-use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
+use super::round::{Sequenced, Work, accepted, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use crate::error::{Error, Result};
+use crate::fold::carry::fold_event;
+use crate::fold::order::{OrderKey, order_key};
 use crate::fold::watch::{Outcome, Watch};
-use crate::fold::{self, route, route_watched};
+use crate::fold::{self, Partition, Routed, route, route_watched};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
 use crate::printable::printable;
-use crate::project::{OnGap, Project, Test};
+use crate::project::{OnGap, Order, Project, Test};
 use crate::source::{Batch, Decoder};
 use crate::sql::{self, Column, Type, Value};
 use crate::state::{Frame, parquet};
 
 /// One line per expectation that does not hold; empty: the test passed.
 pub type Failures = Vec<String>;
+
+/// Behind the last part of the record that an event is a part of.
+fn record_end(routed: &Routed, event: u32) -> u32 {
+    let events = &routed.batch.events;
+    (event + 1..events.len() as u32).find(|next| !events.is_follower(*next as usize)).unwrap_or(events.len() as u32)
+}
+
+/// The given events by source, those of a source that is sorted in its order.
+fn in_order(project: &Project, test: &Test, route: impl Fn(Batch) -> Routed) -> Result<Vec<(usize, Arc<Routed>)>> {
+    let mut versions = hashbrown::HashMap::new();
+    let mut out: Vec<(usize, Arc<Routed>)> = Vec::new();
+    let mut at = 0;
+    while at < test.given.len() {
+        let Some(source) = test.given[at].source else {
+            return Err(Error::new(crate::error::Kind::Project, format!("the test `{}` gives an event without its source", test.name))
+                .at(test.place.clone())
+                .with_help("with several sources each given event names its own: `source = \"shop\"`"));
+        };
+        let same = test.given[at..].iter().take_while(|g| g.source == Some(source)).count();
+        let end = at + if project.sources[source].order == Order::Log { same } else { 1 };
+        let batch = Decoder::new(project, source).given(&test.given[at..end], at, &mut versions)?;
+        out.push((source, Arc::new(route(batch))));
+        at = end;
+    }
+    for (source, definition) in project.sources.iter().enumerate().filter(|(_, definition)| definition.order != Order::Log) {
+        let places: Vec<usize> = (0..out.len()).filter(|place| out[*place].0 == source).collect();
+        let mut sorted: Vec<_> = places.iter().map(|place| out[*place].1.clone()).collect();
+        sorted.sort_by_key(|routed| routed.batch.events.sort_key(definition.order, 0));
+        places.into_iter().zip(sorted).for_each(|(place, routed)| out[place].1 = routed);
+    }
+    Ok(out)
+}
 
 type TextRows = Vec<Vec<Option<String>>>;
 
@@ -44,23 +78,14 @@ fn run_given(project: &Project, test: &Test, watched: bool) -> Result<(Failures,
     let active = vec![true; project.aggregates.len()];
     let mut failures = Vec::new();
     let mut batches: Vec<Sequenced> = Vec::new();
-    let mut versions = hashbrown::HashMap::new();
+    // of the aggregates that have an `order_by`
+    let mut ordered: Vec<Vec<(OrderKey, Arc<Routed>, u32)>> = vec![Vec::new(); project.aggregates.len()];
     let mut last_positions = vec![None; project.sources.len()];
-    let mut at = 0;
-    while at < test.given.len() {
-        let source = test.given[at].source;
-        let end = at + test.given[at..].iter().take_while(|g| g.source == source).count();
-        let Some(source) = source else {
-            return Err(Error::new(crate::error::Kind::Project, format!("the test `{}` gives an event without its source", test.name))
-                .at(test.place.clone())
-                .with_help("with several sources each given event names its own: `source = \"shop\"`"));
-        };
-        let decoder = Decoder::new(project, source);
-        let routed = Arc::new(route(decoder.given(&test.given[at..end], at, &mut versions)?, project, &active));
+    for (source, routed) in in_order(project, test, |batch| route(batch, project, &active))? {
         for bad in &routed.batch.bad {
             failures.push(format!("given event {}: {}", bad.line + 1, bad.reason));
         }
-        let round = fold_round(project, source, &active, &mut lanes, vec![routed], &mut last_positions[source]);
+        let round = fold_round(project, source, &Work::fold(project, &active), &mut lanes, vec![routed], &mut last_positions[source]);
         for (batch, event) in &round.conflicts {
             let batch = &round.batches[*batch].routed.batch;
             failures.push(of_event(batch, *event, &conflict_reason(batch, *event)));
@@ -69,8 +94,29 @@ fn run_given(project: &Project, test: &Test, watched: bool) -> Result<(Failures,
         for failure in in_log_order(&take_failures(&mut lanes)) {
             failures.push(of_event(&failure.batch.batch, failure.event, &failure.reason));
         }
+        for index in (0..project.aggregates.len()).filter(|index| project.aggregates[*index].has_order_by) {
+            let rank = project.aggregates[index].rank(source);
+            for batch in &round.batches {
+                accepted(index, batch, &mut |routed, event, key| {
+                    ordered[index].push((order_key(key, rank), routed.clone(), event));
+                    Ok(())
+                })?;
+            }
+        }
         batches.extend(round.batches);
-        at = end;
+    }
+    for (index, aggregate) in project.aggregates.iter().enumerate() {
+        let order = &mut ordered[index];
+        order.sort_by_key(|(key, ..)| *key);
+        let mut parts: Vec<&mut Partition> = lanes.iter_mut().map(|lane| &mut lane.folds[index]).collect();
+        for (key, routed, event) in order.iter() {
+            for part in *event..record_end(routed, *event) {
+                fold_event(aggregate, index, &mut parts, (routed, part), *key);
+            }
+        }
+    }
+    for failure in take_failures(&mut lanes) {
+        failures.push(of_event(&failure.batch.batch, failure.event, &failure.reason));
     }
     for source in (0..project.sources.len()).filter(|source| project.sources[*source].on_gap == OnGap::Skip) {
         batches.extend(pass_holes(project, source, &active, &mut lanes).map(|round| round.released));

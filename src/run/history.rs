@@ -50,6 +50,11 @@ impl Question {
             return Err(Error::new(Kind::Usage, format!("there is no aggregate `{aggregate}`"))
                 .with_help(format!("the project has {}", names.join(", "))));
         };
+        if project.aggregates[index].has_order_by {
+            let name = &project.aggregates[index].name;
+            return Err(Error::new(Kind::Usage, format!("the history of `{name}`, which has an `order_by`, is not built yet"))
+                .with_help("`foldline run --as-of` and `[[test]]` show what its events come to"));
+        }
         let key = typed_key(&project.aggregates[index], key)?;
         Ok(Question { aggregate: index, key, as_of })
     }
@@ -303,7 +308,7 @@ impl<'a> Teller<'a> {
         let (events, at) = (&routed.batch.events, event as usize);
         let Origin { file, line, .. } = place(parts, &routed.batch, event);
         HistoryEvent {
-            file,
+            file: file.to_string(),
             line,
             stream: events.stream.get(at).to_string(),
             version: events.version[at],
@@ -427,5 +432,5 @@ fn by_released(round: &[Sequenced]) -> HashMap<(*const Routed, u32), (usize, u32
 fn released_by(parts: &[Part], routed: &Routed, event: u32) -> Option<ReleasedBy> {
     let version = *routed.batch.events.version.get(event as usize)?;
     let Origin { file, line, .. } = place(parts, &routed.batch, event);
-    Some(ReleasedBy { version, file, line })
+    Some(ReleasedBy { version, file: file.to_string(), line })
 }

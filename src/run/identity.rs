@@ -352,6 +352,23 @@ pub fn line_starts(file: &LogFile, bounds: &[u64]) -> Result<Vec<u64>> {
     Ok(starts)
 }
 
+/// The decompressed offset behind line number `lines` (from 1); `None`: the file has fewer.
+pub fn end_of_line(file: &LogFile, lines: u64) -> Result<Option<u64>> {
+    let (mut at, mut seen, mut found) = (0u64, 0u64, None);
+    read_between(file, 0, u64::MAX, |bytes| {
+        let missing = lines.saturating_sub(seen);
+        let breaks = memchr::memchr_iter(b'\n', bytes);
+        if missing > 0 && found.is_none() {
+            found = breaks.clone().nth(missing as usize - 1).map(|end| at + end as u64 + 1);
+        }
+        seen += breaks.count() as u64;
+        at += bytes.len() as u64;
+        Ok(found.is_none())
+    })?;
+    // the last one of a compressed file counts without its line break
+    Ok(found.or((file.codec != Codec::Plain && seen + 1 == lines).then_some(at)))
+}
+
 /// A chain over the first `bytes` of a file, and whether there are more.
 pub fn chain_through(file: &LogFile, bytes: u64) -> Result<(Chain, bool)> {
     let mut chain = Chain::default();

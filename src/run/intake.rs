@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::hashing;
-use super::identity::{Place, disk_hash, line_starts, locate};
+use super::identity::{Place, disk_hash, end_of_line, line_starts, locate};
 use super::own_output::refuse_own_output;
 use crate::error::{Error, Kind, Result};
 use crate::project::{OnVanished, Project};
@@ -156,7 +156,11 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
             Place::Changed { error, .. } if !accept_change => return Err(error),
             Place::Changed { file, error } => {
                 let bounds: Vec<u64> = last.iter().flat_map(|l| &l.segments).filter(|s| s.file == number).map(|s| s.to).collect();
-                let starts = line_starts(&file, &bounds)?;
+                let mut starts = line_starts(&file, &bounds)?;
+                // a line that was mended where it stands may be longer or shorter: what was consumed ends behind as many lines
+                if let (Some(end), Some(consumed)) = (starts.last_mut(), end_of_line(&file, entry.lines)?) {
+                    *end = consumed;
+                }
                 *entry = manifest::LogFile::unread(file.name.clone(), file.codec.name(), file.size);
                 fresh.push((place_of(&file), new_part(number, file.clone(), starts.last().copied().unwrap_or(0))));
                 intake.on_disk[number] = Some(file);

@@ -9,8 +9,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::append::data_file;
 use super::aside::StoppedStreams;
 use crate::error::{Error, Kind, Result};
+use crate::fold::order::{BEFORE_ALL, key_and_rank, order_key};
 use crate::fold::{self, PARTITIONS, Partition, Routed, key, partition_of};
-use crate::project::{Aggregate, Project};
+use crate::project::{Aggregate, Order, Project};
 use crate::source::ids::IdSet;
 use crate::source::sequence::Sequencer;
 use crate::sql::{Column, Type, Value};
@@ -34,7 +35,7 @@ pub struct Lane {
 pub fn empty(project: &Project) -> Vec<Lane> {
     (0..PARTITIONS)
         .map(|_| Lane {
-            sequencers: project.sources.iter().map(|s| Sequencer::new(s.first_version)).collect(),
+            sequencers: project.sources.iter().map(|s| Sequencer::new(s.first_version, s.order)).collect(),
             ids: project.sources.iter().map(|_| IdSet::default()).collect(),
             stopped: vec![StoppedStreams::default(); project.sources.len()],
             folds: project.aggregates.iter().map(Partition::new).collect(),
@@ -54,7 +55,12 @@ pub fn lane_of(aggregate: &Aggregate, key_bytes: &[u8], values: &[Value]) -> usi
 /// Takes up an aggregate's snapshot.
 pub fn load_aggregate(lanes: &mut [Lane], project: &Project, index: usize, store: &Store, last: &manifest::Aggregate) -> Result<()> {
     let aggregate = &project.aggregates[index];
-    let schema = fold::schema(aggregate);
+    let schema = fold::stored_schema(aggregate);
+    for (lane, absent) in lanes.iter_mut().zip(&last.absent) {
+        if let (Some(order), Some((key, rank))) = (&mut lane.folds[index].table.order, absent) {
+            order.restore_absent(order_key(*key, *rank));
+        }
+    }
     let files: Vec<&manifest::Partition> = last.partitions.iter().filter(|p| p.base.is_some()).collect();
     let rows = files
         .par_iter()
@@ -105,7 +111,7 @@ pub fn save_aggregate(
     let bits = (total / FILE_ROWS).checked_ilog2().map_or(0, |bits| (bits + 1).min(most));
     let dir = store.fresh_data_dir("snapshots", &aggregate.name)?;
     let per_file = PARTITIONS >> bits;
-    let schema = fold::schema(aggregate);
+    let schema = fold::stored_schema(aggregate);
     (0..1usize << bits)
         .into_par_iter()
         .map(|prefix| {
@@ -132,19 +138,39 @@ pub fn save_aggregate(
         .collect()
 }
 
-fn stream_schema() -> Vec<(String, Type)> {
-    vec![
+/// What a snapshot knows of rows that are not there, by partition; nothing where the order is the log's.
+pub fn absent_keys(lanes: &[Lane], index: usize) -> Vec<Option<(i64, u16)>> {
+    let orders = lanes.iter().filter_map(|lane| lane.folds[index].table.order.as_ref());
+    orders.map(|order| (order.absent > BEFORE_ALL).then(|| key_and_rank(order.absent))).collect()
+}
+
+/// What a source's streams have in a snapshot; the last column where the source is sorted.
+fn stream_schema(order: Order) -> Vec<(String, Type)> {
+    let mut columns = vec![
         ("stream".into(), Type::Varchar),
         ("version".into(), Type::BigInt),
         ("first_version".into(), Type::BigInt),
         ("mark".into(), Type::UBigInt),
-    ]
+    ];
+    if order != Order::Log {
+        columns.push(("sort_key".into(), Type::BigInt));
+    }
+    columns
+}
+
+/// Forgets all streams and ids of a source.
+pub fn forget_streams(lanes: &mut [Lane], project: &Project, source: usize) {
+    let definition = &project.sources[source];
+    for lane in lanes {
+        lane.sequencers[source] = Sequencer::new(definition.first_version, definition.order);
+        lane.ids[source] = IdSet::default();
+    }
 }
 
 /// Takes up a source's last versions.
-pub fn load_streams(lanes: &mut [Lane], source: usize, store: &Store, last: &manifest::Source) -> Result<()> {
+pub fn load_streams(lanes: &mut [Lane], project: &Project, source: usize, store: &Store, last: &manifest::Source) -> Result<()> {
     for file in &last.streams {
-        let frame = parquet::read(&store.data_path(&file.path), &stream_schema())?;
+        let frame = parquet::read(&store.data_path(&file.path), &stream_schema(project.sources[source].order))?;
         for row in 0..frame.rows() {
             let values: Vec<Value> = frame.columns.iter().map(|c| c.get(row)).collect();
             let (Some(name), Some(version), Some(first), Some(mark)) =
@@ -153,7 +179,9 @@ pub fn load_streams(lanes: &mut [Lane], source: usize, store: &Store, last: &man
                 return Err(unusable(&last.name, "a stream's version is NULL"));
             };
             let hash = xxh3_64(name.as_bytes());
-            lanes[partition_of(hash)].sequencers[source].restore(name, hash, version as i64, first as i64, mark as u64);
+            let sort_key = values.get(4).and_then(Value::as_int).map_or(i64::MIN, |key| key as i64);
+            let lane = &mut lanes[partition_of(hash)];
+            lane.sequencers[source].restore(name, hash, version as i64, first as i64, mark as u64, sort_key);
         }
     }
     Ok(())
@@ -168,18 +196,22 @@ pub fn save_streams(lanes: &[Lane], project: &Project, source: usize, store: &St
         .par_chunks(per_file)
         .enumerate()
         .map(|(number, lanes)| {
-            let mut columns: Vec<Column> = stream_schema().into_iter().map(|(_, ty)| Column::new(ty)).collect();
+            let schema = stream_schema(project.sources[source].order);
+            let mut columns: Vec<Column> = schema.iter().map(|(_, ty)| Column::new(ty.clone())).collect();
             for stream in lanes.iter().flat_map(|lane| lane.sequencers[source].streams()) {
                 let Some(last) = stream.last else { continue };
                 columns[0].push(Value::text(&stream.name));
                 columns[1].push(Value::Int(last as i128));
                 columns[2].push(Value::Int(stream.first as i128));
                 columns[3].push(Value::Int(stream.mark as i128));
+                if let Some(sort_key) = columns.get_mut(4) {
+                    sort_key.push(Value::Int(stream.sort_key as i128));
+                }
             }
             if columns[0].is_empty() {
                 return Ok(None);
             }
-            let frame = Frame { names: stream_schema().into_iter().map(|(name, _)| name).collect(), columns };
+            let frame = Frame { names: schema.into_iter().map(|(name, _)| name).collect(), columns };
             data_file(store, &dir.join(format!("gen-{generation}-{number}.parquet")), &frame).map(Some)
         })
         .collect::<Result<Vec<_>>>()

@@ -19,15 +19,20 @@ pub mod known_ids;
 mod lanes;
 mod look;
 mod models;
+mod order_by;
+mod ordered;
 mod own_output;
 mod passing;
 pub mod quarantine;
 pub mod quarantined;
+mod reading;
 mod refusal;
 pub mod replay;
 mod round;
 mod scan;
 mod snapshot;
+mod sorted;
+mod sorting;
 mod tally;
 pub mod verify;
 pub mod waiting;
@@ -160,8 +165,15 @@ impl Run<'_> {
             let wanted = publish::selection(&project.read_models, &self.options.select);
             publish::check_targets(store.root(), &store.manifests()?, &wanted)?;
         }
-        let accept = self.options.accept_history_change;
-        let mut decision = Decision::new(project, last.as_ref(), self.options.rebuild, accept)?.with_retry(project, &self.options.retry)?;
+        let (accept, retry) = (self.options.accept_history_change, &self.options.retry);
+        let mut decision = Decision::new(project, last.as_ref(), self.options.rebuild, accept || !retry.is_empty())?;
+        if !retry.is_empty() {
+            // who tries again has mended something, the log perhaps
+            decision = decision.with_retry(project, retry)?;
+            if !accept {
+                decision.refuse_changes_but_of(project, retry)?;
+            }
+        }
         let reason = if self.options.rebuild || last.is_none() { Reason::Rebuild } else { Reason::Run };
         let mut next = Manifest::empty(store.next_generation()?, self.options.now.clone(), reason);
         next.lookups = models::lookup_hashes(project)?;

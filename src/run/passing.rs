@@ -12,7 +12,7 @@ use super::append::data_file;
 use super::aside::{Aside, SetAside, set_aside_released};
 use super::intake::Part;
 use super::lanes::{Lane, unusable};
-use super::round::{Sequenced, count, fold_spanning};
+use super::round::{Sequenced, Work, count, fold_spanning};
 use super::scan::{Scan, Sinks};
 use super::tally::{Tally, place};
 use crate::error::Result;
@@ -172,6 +172,7 @@ type Stream = PassedStream<Arc<Routed>, Place>;
 /// Releases what waits, stream by stream in the order in which the first event behind their first hole lies in the
 /// log, and folds it into the aggregates that are `active`. `None`: nothing waits.
 pub fn pass_holes(project: &Project, source: usize, active: &[bool], lanes: &mut [Lane]) -> Option<PassingRound> {
+    let work = Work::fold(project, active);
     let nothing = Arc::new(route(Batch::new(0, 0, 0), project, active));
     let no_verdicts = Verdicts::new(0);
     let quarantines = project.sources[source].quarantines();
@@ -184,7 +185,7 @@ pub fn pass_holes(project: &Project, source: usize, active: &[bool], lanes: &mut
             if quarantines {
                 streams.iter_mut().for_each(|s| set_aside_released(&mut lane.stopped[source], &mut s.releases, &mut aside));
             }
-            for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(i, a)| active[*i] && !a.spans_streams) {
+            for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(i, a)| work.takes(*i, number) && !a.spans_streams) {
                 for stream in &streams {
                     lane.folds[index].fold(aggregate, index, number, &nothing, &no_verdicts, &stream.releases);
                 }
@@ -209,7 +210,7 @@ pub fn pass_holes(project: &Project, source: usize, active: &[bool], lanes: &mut
     }
     holes.sort_by_key(|hole| (hole.batch.batch.ordinal, hole.event));
     let released = Sequenced::behind_nothing(nothing, releases);
-    fold_spanning(project, active, lanes, std::slice::from_ref(&released));
+    fold_spanning(project, &work, lanes, std::slice::from_ref(&released));
     Some(PassingRound { released, folded, filtered, quarantined, aside, holes })
 }
 

@@ -29,6 +29,12 @@ pub const FOLLOWS: &str = "follows";
 /// Bytes of records that are held in memory before they are written.
 const HELD_BYTES_MAX: usize = 16 << 20;
 
+/// So many small files are made one.
+const SMALL_FILES_MAX: usize = 16;
+
+/// A file above this size is not small.
+const MERGED_BYTES_MAX: u64 = 1 << 20;
+
 /// One record that is set aside: for all, or where a row stands still for that row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -205,7 +211,22 @@ impl Quarantine {
     /// Writes what waits; the whole as the manifest names it.
     pub fn save(&mut self, store: &Store) -> Result<manifest::Quarantine> {
         self.flush(store)?;
+        self.merge(store)?;
         Ok(self.kept.clone())
+    }
+
+    /// Makes one of the last files where many runs have added a little.
+    fn merge(&mut self, store: &Store) -> Result<()> {
+        let files = &self.kept.files;
+        let large = files.iter().rposition(|file| file.bytes > MERGED_BYTES_MAX).map_or(0, |last| last + 1);
+        if files.len() - large < SMALL_FILES_MAX {
+            return Ok(());
+        }
+        for file in self.kept.files.split_off(large) {
+            let frame = parquet::read(&store.data_path(&file.path), &schema())?;
+            self.pending.columns.iter_mut().zip(frame.columns).for_each(|(all, more)| all.append(more));
+        }
+        self.flush(store)
     }
 }
 

@@ -30,7 +30,7 @@ impl Quarantined {
         let entry = &self.entry;
         let (aggregate, key) = entry.row.clone().unzip();
         serde_json::json!({
-            "number": self.number, "source": self.source, "file": entry.origin.file, "line": entry.origin.line, "byte": entry.origin.byte,
+            "number": self.number, "source": self.source, "file": &*entry.origin.file, "line": entry.origin.line, "byte": entry.origin.byte,
             "stream": entry.stream, "version": entry.version, "type": entry.event_type, "kind": entry.kind, "reason": entry.reason,
             "aggregate": aggregate, "key": key, "follows": entry.follows, "followed_by": self.followed_by,
         })
@@ -105,7 +105,7 @@ fn of_source(foldline_dir: &Path, source: &Source) -> Result<Vec<Quarantined>> {
             let int = |column: usize| values[column].as_int();
             let entry = Entry {
                 origin: Origin {
-                    file: text(0).unwrap_or_default(),
+                    file: text(0).unwrap_or_default().into(),
                     line: int(1).unwrap_or_default() as u64,
                     byte: int(2).map(|byte| byte as u64),
                 },
@@ -123,7 +123,7 @@ fn of_source(foldline_dir: &Path, source: &Source) -> Result<Vec<Quarantined>> {
     let places = segments_by_file(source);
     found.sort_by_cached_key(|q| {
         let origin = &q.entry.origin;
-        let segments = places.get(origin.file.as_str()).map_or(&[][..], Vec::as_slice);
+        let segments = places.get(&*origin.file).map_or(&[][..], Vec::as_slice);
         let byte = origin.byte.unwrap_or_default();
         let before = segments.partition_point(|(from, _)| *from <= byte);
         let segment = before.checked_sub(1).map_or(usize::MAX, |at| segments[at].1);

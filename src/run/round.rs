@@ -8,10 +8,11 @@ use super::aside::{Aside, SetAside, set_aside};
 use super::known_ids;
 use super::lanes::Lane;
 use super::passing::SHOWN_MAX;
+use crate::error::Result;
 use crate::fold::carry::{fold_in_turn, has_carries};
 use crate::fold::event::{EventView, table_row};
 use crate::fold::{FoldFailure, Partition, Routed};
-use crate::project::{Dedupe, Project};
+use crate::project::{Aggregate, Dedupe, Project};
 use crate::source::sequence::{Release, Verdict, Verdicts, sequence_by_position};
 use crate::source::{Batch, Route};
 use crate::sql::Column;
@@ -61,12 +62,39 @@ impl Sequenced {
     }
 }
 
-/// Sequences the batches' events and folds those that pass into the aggregates that are `active`. `last_position`: of
-/// the source, where duplicates are told by it; it is moved on.
+/// What a round does with the events that pass.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// By aggregate: the partitions that take part, a bit each.
+    pub partitions: Vec<u64>,
+    /// Nothing is folded; events that come too late are found (`Partition::late`).
+    pub only_finds_late: bool,
+}
+
+impl Work {
+    /// All partitions of the aggregates that are `active` fold, but for those whose events have an order of their own.
+    pub fn fold(project: &Project, active: &[bool]) -> Work {
+        let takes = |(active, aggregate): (&bool, &Aggregate)| if *active && !aggregate.has_order_by { u64::MAX } else { 0 };
+        Work { partitions: active.iter().zip(&project.aggregates).map(takes).collect(), only_finds_late: false }
+    }
+
+    /// Nobody folds.
+    pub fn nothing(project: &Project) -> Work {
+        Work { partitions: vec![0; project.aggregates.len()], only_finds_late: false }
+    }
+
+    /// Whether a partition of an aggregate takes part.
+    pub fn takes(&self, index: usize, partition: usize) -> bool {
+        self.partitions[index] >> partition & 1 == 1
+    }
+}
+
+/// Sequences the batches' events and folds those that pass, as `work` says. `last_position`: of the source, where
+/// duplicates are told by it; it is moved on.
 pub fn fold_round(
     project: &Project,
     source: usize,
-    active: &[bool],
+    work: &Work,
     lanes: &mut [Lane],
     batches: Vec<Arc<Routed>>,
     last_position: &mut Option<i64>,
@@ -80,20 +108,21 @@ pub fn fold_round(
         Dedupe::Id => known_ids::sequence(source, lanes, &batches),
         Dedupe::Position => {
             for batch in &batches {
-                sequence_by_position(&batch.routed.batch.events, &batch.verdicts, last_position);
+                let events = &batch.routed.batch;
+                sequence_by_position(&events.events, &events.repeated, &batch.verdicts, last_position);
             }
         }
     }
     // the first exchange: by stream
     let mut seen: Vec<LaneRound> =
-        lanes.par_iter_mut().enumerate().map(|(number, lane)| sequence_lane(project, source, active, number, lane, &batches)).collect();
+        lanes.par_iter_mut().enumerate().map(|(number, lane)| sequence_lane(project, source, work, number, lane, &batches)).collect();
     for (i, batch) in batches.iter_mut().enumerate() {
         for lane in &mut seen {
             batch.releases.append(&mut lane.releases[i]);
         }
         batch.releases.sort_by_key(|release| release.after);
     }
-    fold_spanning(project, active, lanes, &batches);
+    fold_spanning(project, work, lanes, &batches);
     let mut conflicts: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.conflicts.iter().copied()).collect();
     conflicts.sort_unstable();
     let mut late_first: Vec<(usize, u32)> = seen.iter().flat_map(|lane| lane.late_first.iter().copied()).collect();
@@ -113,11 +142,13 @@ pub fn fold_round(
 }
 
 /// The second exchange: by key, for the aggregates whose key spans streams.
-pub fn fold_spanning(project: &Project, active: &[bool], lanes: &mut [Lane], batches: &[Sequenced]) {
-    let spanning: Vec<usize> = (0..project.aggregates.len()).filter(|i| active[*i] && project.aggregates[*i].spans_streams).collect();
+pub fn fold_spanning(project: &Project, work: &Work, lanes: &mut [Lane], batches: &[Sequenced]) {
+    let spanning: Vec<usize> =
+        (0..project.aggregates.len()).filter(|i| work.partitions[*i] != 0 && project.aggregates[*i].spans_streams).collect();
     if !spanning.is_empty() {
-        let (in_turn, side_by_side): (Vec<usize>, Vec<usize>) =
-            spanning.into_iter().partition(|index| batches.iter().any(|batch| has_carries(*index, &batch.routed, &batch.releases)));
+        let (in_turn, side_by_side): (Vec<usize>, Vec<usize>) = spanning
+            .into_iter()
+            .partition(|index| !work.only_finds_late && batches.iter().any(|batch| has_carries(*index, &batch.routed, &batch.releases)));
         for index in in_turn {
             let mut parts: Vec<&mut Partition> = lanes.iter_mut().map(|lane| &mut lane.folds[index]).collect();
             for batch in batches {
@@ -126,8 +157,8 @@ pub fn fold_spanning(project: &Project, active: &[bool], lanes: &mut [Lane], bat
         }
         lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
             for batch in batches {
-                for &index in &side_by_side {
-                    lane.folds[index].fold(&project.aggregates[index], index, number, &batch.routed, &batch.verdicts, &batch.releases);
+                for &index in side_by_side.iter().filter(|index| work.takes(**index, number)) {
+                    fold_batch(&project.aggregates[index], index, work, number, lane, batch, &batch.releases);
                 }
             }
         });
@@ -141,6 +172,34 @@ pub fn count(routed: &Routed, event: usize, folded: &mut u64, filtered: &mut u64
         _ if routed.taken[event] => *folded += 1,
         _ => *filtered += 1,
     }
+}
+
+/// Takes an event of a batch, with the value of `order_by`.
+type GiveEvent<'a> = dyn FnMut(&Arc<Routed>, u32, i64) -> Result<()> + 'a;
+
+/// Gives out the events of a batch that pass and concern an aggregate with an `order_by`, with its value, in the order in
+/// which they pass; of a record that became several events, the first one.
+pub fn accepted(index: usize, batch: &Sequenced, give: &mut GiveEvent) -> Result<()> {
+    let mut give = |routed: &Arc<Routed>, event: u32| {
+        let events = &routed.batch.events;
+        let order = routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.order);
+        let Ok(at) = order.binary_search_by_key(&event, |(event, _)| *event) else { return Ok(()) };
+        let record = (0..=event).rev().find(|part| !events.is_follower(*part as usize)).unwrap_or(event);
+        if order[..at].last().is_some_and(|(other, _)| *other >= record) {
+            return Ok(());
+        }
+        give(routed, event, order[at].1)
+    };
+    let mut releases = batch.releases.iter().peekable();
+    for (event, _) in batch.routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.order) {
+        while let Some(release) = releases.next_if(|r| r.after < *event) {
+            give(&release.batch, release.event)?;
+        }
+        if batch.verdicts.passes(*event as usize) {
+            give(&batch.routed, *event)?;
+        }
+    }
+    releases.try_for_each(|release| give(&release.batch, release.event))
 }
 
 /// The events that folds could not apply, of each row in its order.
@@ -161,8 +220,21 @@ pub fn conflict_reason(batch: &Batch, event: u32) -> String {
     format!("stream `{stream}` has version {version} again, with another id or content, or from before its first version")
 }
 
+fn fold_batch(
+    aggregate: &Aggregate,
+    index: usize,
+    work: &Work,
+    number: usize,
+    lane: &mut Lane,
+    batch: &Sequenced,
+    releases: &[Release<Arc<Routed>>],
+) {
+    let fold = if work.only_finds_late { Partition::find_late } else { Partition::fold };
+    fold(&mut lane.folds[index], aggregate, index, number, &batch.routed, &batch.verdicts, releases);
+}
+
 /// Sequences the streams of one lane and folds the aggregates whose key lies within a stream.
-fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usize, lane: &mut Lane, round: &[Sequenced]) -> LaneRound {
+fn sequence_lane(project: &Project, source: usize, work: &Work, number: usize, lane: &mut Lane, round: &[Sequenced]) -> LaneRound {
     let mut seen = LaneRound::default();
     let sequenced = project.sources[source].dedupe == Dedupe::Version;
     for (i, batch) in round.iter().enumerate() {
@@ -198,8 +270,8 @@ fn sequence_lane(project: &Project, source: usize, active: &[bool], number: usiz
             pass(&release.batch, release.event as usize);
         }
         for (index, aggregate) in project.aggregates.iter().enumerate() {
-            if active[index] && !aggregate.spans_streams {
-                lane.folds[index].fold(aggregate, index, number, routed, &batch.verdicts, &releases);
+            if work.takes(index, number) && !aggregate.spans_streams {
+                fold_batch(aggregate, index, work, number, lane, batch, &releases);
             }
         }
         seen.releases.push(releases);

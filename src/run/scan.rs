@@ -14,15 +14,20 @@ use super::hashing::Hashing;
 use super::intake::Part;
 use super::lanes::Lane;
 use super::look::Look;
+use super::order_by::HandOver;
 use super::passing::Rounds;
-use super::round::{Sequenced, append_events, conflict_reason, fold_round, in_log_order, take_failures};
+use super::reading::Reading;
+use super::round::{Sequenced, Work, accepted, append_events, conflict_reason, fold_round, in_log_order, take_failures};
+use super::sorted::{KEYED, LineSource, SortedChunk};
+use super::sorting::{Line, Sorter};
+use super::tally::place_of_line;
 use super::{Stop, Tally};
 use crate::error::Result;
 use crate::fold::{Routed, route, route_watched};
 use crate::project::Project;
 use crate::report::Progress;
-use crate::source::chunks::{Buffers, Chunk, Jobs};
-use crate::source::{BadKind, Batch, Decoder};
+use crate::source::chunks::{Buffers, Chunk, Job, Jobs};
+use crate::source::{BadKind, Batch, Decoder, Origin};
 use crate::state::{Store, manifest};
 
 /// Chunks of one round, at least: what is decoded stays in the processor's caches until it is folded.
@@ -31,12 +36,16 @@ const ROUND_CHUNKS: usize = 16;
 /// What a scan feeds.
 pub struct Sinks<'a> {
     pub lanes: &'a mut [Lane],
-    /// Which aggregates take part.
+    /// To which aggregates events are routed.
     pub active: &'a [bool],
+    /// What is done with them there.
+    pub work: &'a Work,
     /// One per event table of the project; `None` where it does not take part.
     pub event_tables: &'a mut [Option<Appender>],
     /// Per aggregate, one per rows table.
     pub rows_tables: &'a mut [Vec<Appender>],
+    /// Per aggregate that has an `order_by` and takes part: what passes is handed on here.
+    pub hand_over: &'a mut [Option<HandOver>],
 }
 
 /// What is needed for a scan and does not change in it.
@@ -69,22 +78,14 @@ impl Scan<'_> {
         let jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads, self.record_bytes_max);
         let mut rounds = Rounds::new(jobs, parts, self.project.sources[self.source].on_gap);
         tally.hashing.begin(parts, files)?;
-        // where lines are counted from; a part that was consumed before counts anew
-        let mut lines: Vec<u64> = vec![0; files.len()];
-        for part in parts.iter().rev() {
-            lines[part.file] = if part.segment.from == 0 { 0 } else { files[part.file].lines };
-        }
-        let mut consumed: Vec<u64> = parts.iter().map(|p| p.segment.from).collect();
-        let mut passed_holes = vec![false; parts.len()];
+        let mut reading = Reading::new(parts, files);
         loop {
             self.stop.check()?;
             let begun = Instant::now();
             let round = rounds.next_round(self.round_chunks())?;
             if round.is_empty() {
-                if self.pass_holes(parts, sinks, tally)?
-                    && let Some(last) = (0..parts.len()).rev().find(|part| consumed[*part] > parts[*part].segment.from)
-                {
-                    passed_holes[last] = true;
+                if self.pass_holes(parts, sinks, tally)? {
+                    reading.pass_holes();
                 }
                 if rounds.goes_on() {
                     continue;
@@ -99,46 +100,14 @@ impl Scan<'_> {
             let mut batches = Vec::with_capacity(pieces.len());
             let mut texts = Vec::with_capacity(pieces.len());
             for mut piece in pieces {
-                let batch = &mut piece.routed.batch;
-                let part = &parts[batch.segment];
-                let file = &mut files[part.file];
-                if let Some(before) = rounds.take_before(batch.segment) {
-                    tally.hashing.goes_on(part, file, before)?;
+                let segment = piece.routed.batch.segment;
+                if let Some(before) = rounds.take_before(segment) {
+                    tally.hashing.goes_on(&parts[segment], &files[parts[segment].file], before)?;
                 }
-                batch.first_line = lines[part.file] + 1;
-                batch.first_byte = consumed[batch.segment];
-                lines[part.file] += batch.lines;
-                consumed[batch.segment] += batch.bytes;
-                if consumed[batch.segment] > file.consumed {
-                    file.consumed = consumed[batch.segment];
-                    file.lines = lines[part.file];
-                    file.records += batch.records;
-                    let mut positions = batch.events.position.iter().flatten();
-                    if let Some(first) = positions.next() {
-                        file.first_position = file.first_position.or(Some(*first));
-                        file.last_position = Some(*positions.next_back().unwrap_or(first));
-                    }
-                }
-                if piece.pending > 0 {
-                    tally.unterminated.push((part.segment.file.name.clone(), lines[part.file] + 1, piece.pending));
-                }
-                tally.records(batch);
-                let latest = match self.look.as_of {
-                    Some(as_of) => as_of.latest(&batch.events),
-                    None => batch.events.time.iter().flatten().max().copied(),
-                };
-                tally.max_time = tally.max_time.max(latest);
-                let (name, first_line) = (&part.segment.file.name, batch.first_line);
-                batch.bad.sort_by_key(|bad| bad.line);
-                for bad in &batch.bad {
-                    let stream = stream_at(batch, bad.line);
-                    if let (None, Some(quarantine)) = (&stream, &mut tally.quarantine) {
-                        quarantine.without_stream(parts, batch, bad.line, bad.kind, &bad.reason);
-                    }
-                    tally.bad(bad.kind, name, Some(first_line + bad.line as u64), stream, &bad.reason);
-                }
+                reading.take(&mut piece.routed.batch, piece.pending, files, tally);
+                self.count(parts, &mut piece.routed.batch, tally);
                 let routed = Arc::new(piece.routed);
-                texts.push(Text { segment: routed.batch.segment, bytes: piece.bytes, routed: routed.clone() });
+                texts.push(Text { segment, bytes: piece.bytes, routed: routed.clone() });
                 batches.push(routed);
             }
             tally.scan_time += begun.elapsed();
@@ -149,16 +118,145 @@ impl Scan<'_> {
             hashed.and(folded)?;
         }
         tally.hashing.note(files);
-        for (i, part) in parts.iter().enumerate() {
-            let (from, to, passed_holes) = (part.segment.from, consumed[i], passed_holes[i]);
-            tally.consumed.push(manifest::Segment { file: part.file, from, to, passed_holes });
-        }
+        reading.finish(tally);
         Ok(())
+    }
+
+    /// Counts what a batch holds and reports its bad records.
+    fn count(&self, parts: &[Part], batch: &mut Batch, tally: &mut Tally) {
+        tally.records(batch);
+        let latest = match self.look.as_of {
+            Some(as_of) => as_of.latest(&batch.events),
+            None => batch.events.time.iter().flatten().max().copied(),
+        };
+        tally.max_time = tally.max_time.max(latest);
+        batch.bad.sort_by_key(|bad| bad.line);
+        for bad in batch.bad.iter().filter(|bad| !batch.is_quiet(bad.line)) {
+            let stream = stream_at(batch, bad.line);
+            if let (None, Some(quarantine)) = (&stream, &mut tally.quarantine) {
+                quarantine.without_stream(parts, batch, bad.line, bad.kind, &bad.reason);
+            }
+            let Origin { file, line, .. } = place_of_line(parts, batch, bad.line);
+            tally.bad(bad.kind, &file, Some(line), stream, &bad.reason);
+        }
+    }
+
+    /// Reads parts of the log to have them sorted; what was consumed is added to `files`, as [`Scan::run`] does. What
+    /// is wrong with a line is left to the scan that goes through the sorted lines. `flags`: of a part, for its lines,
+    /// beside [`KEYED`]. Gives the least key of a record.
+    pub fn sort(
+        &self,
+        parts: &[Part],
+        flags: impl Fn(usize) -> u8,
+        files: &mut [manifest::LogFile],
+        sorter: &mut Sorter,
+        tally: &mut Tally,
+    ) -> Result<Option<i64>> {
+        let order = self.project.sources[self.source].order;
+        let decoder = Decoder::new(self.project, self.source);
+        let buffers = Buffers::default();
+        let mut jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads, self.record_bytes_max);
+        tally.hashing.begin(parts, files)?;
+        let mut reading = Reading::new(parts, files);
+        let (mut key, mut least) = (i64::MIN, None);
+        loop {
+            self.stop.check()?;
+            let begun = Instant::now();
+            let round = self.round(&mut jobs)?;
+            if round.is_empty() {
+                break;
+            }
+            let segments = jobs.segments();
+            let read = |job: Job| {
+                let chunk = job.read(segments, &buffers)?;
+                let batch = decoder.envelopes(&chunk)?;
+                self.progress.add(chunk.packed, 0);
+                Ok((batch, chunk))
+            };
+            for (mut batch, chunk) in round.into_par_iter().map(read).collect::<Result<Vec<_>>>()? {
+                let part = batch.segment;
+                if let Some(before) = jobs.take_before(part) {
+                    tally.hashing.goes_on(&parts[part], &files[parts[part].file], before)?;
+                }
+                reading.take(&mut batch, chunk.pending, files, tally);
+                tally.hashing.add(&parts[part], &chunk.bytes)?;
+                let mut events = 0..batch.events.len();
+                for (line, start) in batch.line_starts.iter().enumerate() {
+                    let end = batch.line_starts.get(line + 1).map_or(chunk.bytes.len(), |next| *next as usize);
+                    let text = &chunk.bytes[*start as usize..end];
+                    let text = text.strip_suffix(b"\n").unwrap_or(text);
+                    let text = if chunk.starts_file && line == 0 { text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text) } else { text };
+                    // a line without a key stays behind the one before it
+                    let event = events.clone().next().filter(|event| batch.events.line[*event] as usize == line);
+                    let mut flags = flags(part);
+                    if let Some(event) = event {
+                        events.next();
+                        key = batch.events.sort_key(order, event).unwrap_or(key);
+                        least = Some(least.map_or(key, |least: i64| least.min(key)));
+                        flags |= KEYED;
+                    }
+                    let (number, byte) = (batch.first_line + line as u64, batch.first_byte + *start as u64);
+                    sorter.push(&Line { key, rank: 0, file: part as u32, line: number, byte, flags, text })?;
+                }
+                buffers.give_back(chunk.bytes);
+            }
+            tally.scan_time += begun.elapsed();
+        }
+        tally.hashing.note(files);
+        reading.finish(tally);
+        Ok(least)
+    }
+
+    /// Scans sorted lines, as [`Scan::run`] scans parts of the log. `names`: of files, by [`Line::file`].
+    pub fn run_sorted(&self, lines: &mut dyn LineSource, names: &[Arc<str>], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
+        let decoder = Decoder::new(self.project, self.source);
+        let mut ordinal = 0;
+        loop {
+            self.stop.check()?;
+            let begun = Instant::now();
+            let mut round = Vec::new();
+            while round.len() < self.round_chunks()
+                && let Some(chunk) = SortedChunk::fill(lines, names, ordinal)?
+            {
+                round.push(chunk);
+                ordinal += 1;
+            }
+            if round.is_empty() {
+                return Ok(());
+            }
+            let routed = |sorted: SortedChunk| {
+                let mut batch = decoder.decode(&sorted.chunk)?;
+                if let Some(as_of) = self.look.as_of {
+                    as_of.cut(&mut batch, &self.project.sources[self.source]);
+                }
+                (batch.origins, batch.quiet, batch.repeated) = (sorted.origins, sorted.quiet, sorted.repeated);
+                if decoder.keeps_text() {
+                    batch.text = sorted.chunk.bytes;
+                }
+                self.progress.add(0, batch.events.len() as u64);
+                let route = if self.look.teller.is_some() { route_watched } else { route };
+                Ok(route(batch, self.project, sinks.active))
+            };
+            let mut pieces = round.into_par_iter().map(routed).collect::<Result<Vec<_>>>()?;
+            pieces.iter_mut().for_each(|routed| self.count(&[], &mut routed.batch, tally));
+            tally.scan_time += begun.elapsed();
+            self.fold(&[], pieces.into_iter().map(Arc::new).collect(), sinks, tally)?;
+        }
     }
 
     /// What is told of events is held for a round.
     fn round_chunks(&self) -> usize {
         if self.look.teller.is_some() { self.threads } else { ROUND_CHUNKS.max(4 * self.threads) }
+    }
+
+    fn round(&self, jobs: &mut Jobs) -> Result<Vec<Job>> {
+        let mut round = Vec::new();
+        while round.len() < self.round_chunks()
+            && let Some(job) = jobs.next_job()?
+        {
+            round.push(job);
+        }
+        Ok(round)
     }
 
     fn piece(&self, decoder: &Decoder, chunk: Chunk, active: &[bool]) -> Result<Piece> {
@@ -168,7 +266,7 @@ impl Scan<'_> {
         }
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
         let mut bytes = chunk.bytes;
-        if self.project.sources[self.source].keeps_text() {
+        if decoder.keeps_text() {
             batch.text = std::mem::take(&mut bytes);
         }
         let route = if self.look.teller.is_some() { route_watched } else { route };
@@ -180,7 +278,7 @@ impl Scan<'_> {
     /// Sequences and folds a round.
     fn fold(&self, parts: &[Part], batches: Vec<Arc<Routed>>, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let begun = Instant::now();
-        let round = fold_round(self.project, self.source, sinks.active, sinks.lanes, batches, &mut tally.last_position);
+        let round = fold_round(self.project, self.source, sinks.work, sinks.lanes, batches, &mut tally.last_position);
         if tally.counting {
             tally.folded += round.folded;
             tally.filtered += round.filtered;
@@ -194,11 +292,20 @@ impl Scan<'_> {
             let parts = |(batch, event): &(usize, u32)| round.batches[*batch].routed.batch.events.parts(*event as usize) as u64;
             tally.further_events -= round.conflicts.iter().map(|conflict| parts(conflict) - 1).sum::<u64>();
         }
-        for (batch, event) in &round.conflicts {
+        // a replay says nothing of what was judged when it was consumed
+        let conflicts = if tally.counting { &round.conflicts[..] } else { &[] };
+        for (batch, event) in conflicts {
             let batch = &round.batches[*batch].routed.batch;
             tally.bad_event(parts, batch, *event, BadKind::Conflict, &conflict_reason(batch, *event));
         }
         self.failures(parts, sinks, tally);
+        for (index, hand_over) in sinks.hand_over.iter_mut().enumerate() {
+            let Some(hand_over) = hand_over.as_mut().filter(|_| sinks.active[index]) else { continue };
+            let rank = self.project.aggregates[index].rank(self.source);
+            for batch in &round.batches {
+                accepted(index, batch, &mut |routed, event, key| hand_over.push(key, rank, parts, &routed.batch, event))?;
+            }
+        }
         if let Some(teller) = self.look.teller {
             teller.round(parts, &round.batches, &round.aside, sinks.lanes)?;
         }

@@ -9,7 +9,7 @@ use super::quarantine;
 use crate::error::Result;
 use crate::fold::rows_schema;
 use crate::model::event_columns;
-use crate::project::Project;
+use crate::project::{Aggregate, Order, Project};
 use crate::report::{AggregateReport, FoldMode, Report};
 use crate::state::Store;
 use crate::state::manifest::{self, Manifest};
@@ -21,9 +21,10 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
         return Ok(());
     }
     for (source, definition) in project.sources.iter().enumerate() {
-        let sequenced_anew = decision.replays(project, source);
+        // a source that is sorted loads them itself
+        let sequenced_anew = decision.replays(project, source) || definition.order != Order::Log;
         if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
-            lanes::load_streams(lanes, source, store, entry)?;
+            lanes::load_streams(lanes, project, source, store, entry)?;
             quarantine::load(lanes, project, source, store, entry)?;
             passing::load(lanes, source, store, entry)?;
             known_ids::load(lanes, source, store, entry)?;
@@ -67,15 +68,19 @@ pub fn rows_tables(
     let aggregates = project.aggregates.iter().zip(&decision.aggregate_replay);
     aggregates
         .map(|(aggregate, replay)| {
-            let kept = if *replay { None } else { last.and_then(|m| m.aggregate(&aggregate.name)) };
-            (0..aggregate.rows.len())
-                .map(|rows| {
-                    let name = &aggregate.rows[rows].name;
-                    let files = kept.and_then(|a| a.rows.iter().find(|r| r.name == *name)).map(|r| r.files.clone()).unwrap_or_default();
-                    let folder = format!("{}.rows.{name}", aggregate.name);
-                    Appender::new(store, generation, "snapshots", &folder, rows_schema(aggregate, rows), files)
-                })
-                .collect()
+            rows_tables_of(aggregate, store, if *replay { None } else { last.and_then(|m| m.aggregate(&aggregate.name)) }, generation)
+        })
+        .collect()
+}
+
+/// The rows tables of one aggregate, going on from those of a snapshot.
+pub fn rows_tables_of(aggregate: &Aggregate, store: &Store, kept: Option<&manifest::Aggregate>, generation: u64) -> Result<Vec<Appender>> {
+    (0..aggregate.rows.len())
+        .map(|rows| {
+            let name = &aggregate.rows[rows].name;
+            let files = kept.and_then(|a| a.rows.iter().find(|r| r.name == *name)).map(|r| r.files.clone()).unwrap_or_default();
+            let folder = format!("{}.rows.{name}", aggregate.name);
+            Appender::new(store, generation, "snapshots", &folder, rows_schema(aggregate, rows), files)
         })
         .collect()
 }
@@ -93,9 +98,12 @@ pub fn save(
     for (index, aggregate) in project.aggregates.iter().enumerate() {
         let kept = last.and_then(|m| m.aggregate(&aggregate.name)).filter(|_| !decision.aggregate_replay[index]);
         let folded = decision.concerns(project, index);
-        let partitions = match kept {
-            Some(kept) if !folded => kept.partitions.clone(),
-            kept => lanes::save_aggregate(lanes, project, index, store, next.generation, kept)?,
+        let (partitions, absent) = match kept {
+            Some(kept) if !folded => (kept.partitions.clone(), kept.absent.clone()),
+            kept => {
+                let partitions = lanes::save_aggregate(lanes, project, index, store, next.generation, kept)?;
+                (partitions, lanes::absent_keys(lanes, index))
+            }
         };
         let events_folded = lanes.iter().map(|lane| lane.folds[index].events_folded).sum();
         report.aggregates.push(AggregateReport {
@@ -107,9 +115,11 @@ pub fn save(
                 (false, 0) => FoldMode::Unchanged,
                 (false, _) => FoldMode::Incremental,
             },
+            late_arrivals: 0,
+            partitions_replayed: 0,
         });
         let fingerprint = aggregate.fingerprint.clone();
-        next.aggregates.push(manifest::Aggregate { name: aggregate.name.clone(), fingerprint, partitions, rows: Vec::new() });
+        next.aggregates.push(manifest::Aggregate { name: aggregate.name.clone(), fingerprint, partitions, absent, rows: Vec::new() });
     }
     for (source, entry) in next.sources.iter_mut().enumerate() {
         let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];

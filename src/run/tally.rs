@@ -51,10 +51,11 @@ impl Tally {
     pub fn records(&mut self, batch: &Batch) {
         self.bytes += batch.bytes;
         if self.counting {
-            self.records += batch.records;
+            self.records += batch.records - batch.quiet.len() as u64;
             self.empty += batch.empty;
-            self.bad_records += batch.bad.len() as u64;
-            let good = |event: &&u32| batch.events.route[**event as usize] != Route::Bad;
+            self.bad_records += batch.bad.iter().filter(|bad| !batch.is_quiet(bad.line)).count() as u64;
+            let counted = |event: usize| batch.events.route[event] != Route::Bad && !batch.is_quiet(batch.events.line[event]);
+            let good = |event: &&u32| counted(**event as usize);
             self.further_events += batch.events.followers.iter().filter(good).count() as u64;
         }
     }
@@ -83,7 +84,7 @@ pub fn place_of_line(parts: &[Part], batch: &Batch, line: u32) -> Origin {
     if let Some(origin) = batch.origins.get(line as usize) {
         return origin.clone();
     }
-    let file = parts.get(batch.segment).map(|part| part.segment.file.name.clone()).unwrap_or_default();
+    let file = parts.get(batch.segment).map_or("", |part| &part.segment.file.name).into();
     let byte = batch.line_starts.get(line as usize).map(|start| batch.first_byte + *start as u64);
     Origin { file, line: batch.first_line + line as u64, byte }
 }

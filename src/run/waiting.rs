@@ -32,7 +32,7 @@ pub struct Waiting {
     /// How many events the record became; 0 for a bad one.
     pub events: u64,
     pub origin: Origin,
-    record: String,
+    pub record: String,
 }
 
 /// A stream that stands still.
@@ -170,7 +170,7 @@ pub fn read(foldline_dir: &std::path::Path, last: &Source) -> Result<Vec<Waiting
                 version: version as i64,
                 last: int(2).map(|last| last as i64),
                 events: events as u64,
-                origin: Origin { file, line: line as u64, byte: int(7).map(|byte| byte as u64) },
+                origin: Origin { file: file.into(), line: line as u64, byte: int(7).map(|byte| byte as u64) },
                 record,
             });
         }
@@ -221,7 +221,7 @@ fn routed(decoder: &Decoder, project: &Project, active: &[bool], waiting: &[Wait
     Ok(routed)
 }
 
-fn unusable(name: &str, why: &str) -> Error {
+pub fn unusable(name: &str, why: &str) -> Error {
     Error::new(Kind::Internal, format!("the pending records of `{name}` cannot be used: {why}"))
         .with_help("`foldline rebuild` makes them anew from the log")
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::project::{EventField, TypePlan};
+use crate::project::{EventField, Order, TypePlan};
 use crate::sql::{Column, Value};
 
 /// Many short texts in one allocation.
@@ -105,6 +105,16 @@ impl Events {
         1 + (event + 1..self.len()).take_while(|next| self.is_follower(*next)).count()
     }
 
+    /// What an order other than the log's sorts an event by; `None`: nothing, or the order is the log's.
+    pub fn sort_key(&self, order: Order, event: usize) -> Option<i64> {
+        match order {
+            Order::Log => None,
+            Order::Position => self.position[event],
+            Order::Time => self.time[event],
+            Order::Version => self.version[event],
+        }
+    }
+
     /// A part of the envelope as expressions see it.
     pub fn value(&self, field: EventField, event: usize) -> Value {
         let int = |v: Option<i64>| v.map_or(Value::Null, |v| Value::Int(v as i128));
@@ -198,12 +208,16 @@ pub struct Batch {
     pub line_starts: Vec<u32>,
     /// Where each line lies in the log, for lines that an earlier run has read; empty otherwise.
     pub origins: Vec<Origin>,
+    /// Lines that are counted and reported elsewhere: those that waited at the end of an earlier run, say. Ascending.
+    pub quiet: Vec<u32>,
+    /// Lines whose position an earlier run has seen, where duplicates are told by it. Ascending.
+    pub repeated: Vec<u32>,
 }
 
 /// Where a record lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    pub file: String,
+    pub file: Arc<str>,
     /// Counted from 1.
     pub line: u64,
     /// Where the line begins in the decompressed file; `None`: an earlier version did not keep it.
@@ -211,6 +225,10 @@ pub struct Origin {
 }
 
 impl Batch {
+    pub fn is_quiet(&self, line: u32) -> bool {
+        !self.quiet.is_empty() && self.quiet.binary_search(&line).is_ok()
+    }
+
     /// The record of an event as the log has it, without the line break; `None` where the text was not kept.
     pub fn record(&self, event: usize) -> Option<&str> {
         let text = std::str::from_utf8(self.raw(*self.events.line.get(event)?)?).ok()?;
@@ -248,6 +266,8 @@ impl Batch {
             text: Vec::new(),
             line_starts: Vec::new(),
             origins: Vec::new(),
+            quiet: Vec::new(),
+            repeated: Vec::new(),
         }
     }
 }

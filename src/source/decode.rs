@@ -12,7 +12,7 @@ use super::contract::{convert, shortened};
 use super::json::{self, Paths, Span};
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
-use crate::project::{Dedupe, Envelope, FieldRole, Given, Payload, Project, TypePlan};
+use crate::project::{Dedupe, Envelope, FieldRole, Given, Order, Payload, Project, TypePlan};
 use crate::sql::{self, Column, Env, Expr, Slot, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
@@ -123,10 +123,43 @@ impl<'p> Decoder<'p> {
     /// Decodes a chunk. Errors are the project's (a wildcard rule that does not fit a type that just appeared);
     /// what is wrong with records stands in the batch.
     pub fn decode(&self, chunk: &Chunk) -> Result<Batch> {
+        self.lines(chunk, self.keeps_text(), |text, number, batch, scratch| self.record(text, number, batch, scratch))
+    }
+
+    /// Decodes the envelopes of a chunk and no payloads, to sort its lines: what cannot be used is left out, without a
+    /// report. The batch knows where its lines begin.
+    pub fn envelopes(&self, chunk: &Chunk) -> Result<Batch> {
+        let source = &self.project.sources[self.source];
+        let mut batch = self.lines(chunk, true, |text, number, batch, scratch| {
+            if json::scan(text, &self.paths, &mut scratch.found).is_ok() {
+                let env = RecordEnv { text, found: &scratch.found };
+                if source.filter.as_ref().is_none_or(|filter| filter.eval(&env).is_ok()) {
+                    // it is decoded once more in its place, and refused there
+                    let _ = self.envelope(&source.envelope, &env, number, batch);
+                }
+            }
+            Ok(())
+        })?;
+        batch.bad.clear();
+        Ok(batch)
+    }
+
+    /// Whether the text of records is needed behind decoding.
+    pub fn keeps_text(&self) -> bool {
+        let project = self.project;
+        let ordered_elsewhere = || project.aggregates.iter().any(|a| a.has_order_by && a.sources.contains(&self.source));
+        project.sources[self.source].keeps_text() || ordered_elsewhere()
+    }
+
+    fn lines(
+        &self,
+        chunk: &Chunk,
+        keeps_text: bool,
+        mut record: impl FnMut(&str, u32, &mut Batch, &mut Scratch) -> Result<()>,
+    ) -> Result<Batch> {
         let mut batch = Batch::new(chunk.ordinal, chunk.segment, chunk.bytes.len() as u64);
         let mut scratch = Scratch::default();
         let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
-        let keeps_text = self.project.sources[self.source].keeps_text();
         let mut start = 0;
         while start < chunk.bytes.len() {
             if keeps_text {
@@ -154,7 +187,7 @@ impl<'p> Decoder<'p> {
                 batch.empty += 1;
                 continue;
             }
-            self.record(line, number, &mut batch, &mut scratch)?;
+            record(line, number, &mut batch, &mut scratch)?;
         }
         Ok(batch)
     }
@@ -221,6 +254,16 @@ impl<'p> Decoder<'p> {
             Ok(_) => None,
             Err(e) => return refuse(BadKind::Envelope, format!("`time`: {e}")),
         };
+        let key = match self.project.sources[self.source].order {
+            Order::Log => Some(0),
+            Order::Position => position,
+            Order::Time => time,
+            Order::Version => version,
+        };
+        if key.is_none() {
+            let part = self.project.sources[self.source].order.name();
+            return refuse(BadKind::Envelope, format!("`{part}` is NULL, and `order = {part:?}` sorts by it"));
+        }
         let id = match &envelope.id {
             Some(expr) => text_of(expr, env).map_err(|e| Refusal { kind: BadKind::Envelope, reason: format!("`id`: {e}") })?,
             None => None,

@@ -188,6 +188,22 @@ pub fn natural_order(a: &str, b: &str) -> Ordering {
 mod tests {
     use super::*;
 
+    /// Between the listing of a log and the reading of it others go on working.
+    #[test]
+    fn a_file_that_goes_or_is_replaced_before_it_is_opened_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a.log"), folder.path().join("b.log"));
+        std::fs::write(&path, "{}\n").unwrap();
+        std::fs::write(&other, "{}\n{}\n").unwrap();
+        let listed = LogFile::at(path.clone(), "a.log".into()).unwrap();
+        assert!(listed.open().is_ok());
+        std::fs::rename(&other, &path).unwrap();
+        let replaced = listed.open().unwrap_err();
+        assert!(replaced.kind == Kind::Io && replaced.message.contains("was replaced"), "{replaced}");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(listed.open().unwrap_err().kind, Kind::NoInput);
+    }
+
     #[test]
     fn names_are_ordered_as_people_count() {
         let mut names = vec!["b-10.ndjson", "b-9.ndjson", "b-009.ndjson", "a", "b-10", "b-1-2", "b-1-10"];

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn what_was_passed_is_late_and_a_hole_of_any_size_is_one_range() {
         use Verdict::*;
-        let mut sequencer = Sequencer::new(None);
+        let mut sequencer = Sequencer::new(None, crate::project::Order::Log);
         judge(&mut sequencer, &[("bb", 3, 0), ("a", 1, 0), ("a", 10_000_000, 4), ("a", 3, 3), ("a", 10_000_001, 5), ("bb", 2, 0)]);
         let passed = sequencer.pass_holes(|_, event| event);
         let releases: Vec<_> = passed.iter().flat_map(|stream| stream.releases.iter().map(|r| r.event)).collect();

@@ -12,6 +12,7 @@ use hashbrown::{HashMap, HashTable};
 
 use super::batch::{Events, Route};
 use super::passed::{Range, is_late};
+use crate::project::Order;
 
 /// What the sequencer says of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub enum Verdict {
     /// Passed, but its stream stands still behind an event that is in quarantine.
     Quarantined,
 }
+
+const PASS: u8 = Verdict::Pass as u8;
+/// A pass of which [`Verdicts::is_behind`] is true.
+const PASS_BEHIND: u8 = 64;
 
 /// One verdict per event of a batch; each partition of streams writes its own events' entries.
 pub struct Verdicts(Vec<AtomicU8>);
@@ -49,7 +54,17 @@ impl Verdicts {
     }
 
     pub fn passes(&self, event: usize) -> bool {
-        self.0[event].load(Ordering::Relaxed) == Verdict::Pass as u8
+        matches!(self.0[event].load(Ordering::Relaxed), PASS | PASS_BEHIND)
+    }
+
+    /// Whether an event passes, but sorts before an earlier one of its stream that an earlier run has let pass: in one
+    /// piece it would have waited for that one.
+    pub fn is_behind(&self, event: usize) -> bool {
+        self.0[event].load(Ordering::Relaxed) == PASS_BEHIND
+    }
+
+    fn set_behind(&self, event: usize, parts: usize) {
+        self.0[event..event + parts].iter().for_each(|part| part.store(PASS_BEHIND, Ordering::Relaxed));
     }
 
     /// For an event and the further parts of its record, `parts` in all.
@@ -77,6 +92,8 @@ pub struct Stream {
     pub first: i64,
     /// The mark of the last event (see `Events::mark`).
     pub mark: u64,
+    /// What a source that is sorted sorts by, the greatest at which an event of the stream passed.
+    pub sort_key: i64,
 }
 
 /// A hole: what was expected, what came, and the event that waits.
@@ -131,23 +148,29 @@ pub struct Held<'a, B> {
 pub struct Sequencer<B> {
     /// `Some`: the version that every stream begins with; `None`: 0 or 1.
     first_version: Option<i64>,
+    order: Order,
     index: HashTable<u32>,
     pub(super) streams: Vec<Stream>,
     pub(super) held: HashMap<u32, BTreeMap<i64, Waiting<B>>>,
     /// By stream: the versions that were missing when their place was passed, ascending. Mostly empty.
     pub(super) passed: HashMap<u32, Vec<Range>>,
+    /// The greatest [`Stream::sort_key`].
+    pub latest: i64,
     /// True since something changed that a snapshot must know.
     pub dirty: bool,
 }
 
 impl<B: Clone> Sequencer<B> {
-    pub fn new(first_version: Option<i64>) -> Self {
+    /// `first_version` and `order`: of the source.
+    pub fn new(first_version: Option<i64>, order: Order) -> Self {
         Sequencer {
             first_version,
+            order,
             index: HashTable::new(),
             streams: Vec::new(),
             held: HashMap::new(),
             passed: HashMap::new(),
+            latest: i64::MIN,
             dirty: false,
         }
     }
@@ -158,9 +181,9 @@ impl<B: Clone> Sequencer<B> {
     }
 
     /// Takes up a stream from a snapshot.
-    pub fn restore(&mut self, name: &str, hash: u64, last: i64, first: i64, mark: u64) {
-        let stream = Stream { name: name.into(), hash, last: Some(last), first, mark };
-        self.insert(stream);
+    pub fn restore(&mut self, name: &str, hash: u64, last: i64, first: i64, mark: u64, sort_key: i64) {
+        self.insert(Stream { name: name.into(), hash, last: Some(last), first, mark, sort_key });
+        self.latest = self.latest.max(sort_key);
     }
 
     /// Takes up events that waited at the end of an earlier run, in place of all that wait now. `mine`: the first
@@ -215,7 +238,10 @@ impl<B: Clone> Sequencer<B> {
         let (name, hash) = (events.stream.get(event), events.stream_hash[event]);
         match self.find(name, hash) {
             Some(number) => number,
-            None => self.insert(Stream { name: name.into(), hash, last: None, first: version, mark: events.mark[event] }),
+            None => {
+                let (name, mark) = (name.into(), events.mark[event]);
+                self.insert(Stream { name, hash, last: None, first: version, mark, sort_key: i64::MIN })
+            }
         }
     }
 
@@ -283,6 +309,13 @@ impl<B: Clone> Sequencer<B> {
             }
             stream.last = Some(version);
             stream.mark = mark;
+            if let Some(key) = events.sort_key(self.order, at) {
+                if key < stream.sort_key {
+                    verdicts.set_behind(at, parts);
+                }
+                stream.sort_key = key.max(stream.sort_key);
+                self.latest = self.latest.max(key);
+            }
             if !self.held.is_empty() {
                 self.release(number, event + parts as u32 - 1, releases);
             }
@@ -334,11 +367,14 @@ impl<B: Clone> Sequencer<B> {
 
 /// Judges the events of a batch by their position (`dedupe = "position"`): what is not above `last` is a duplicate,
 /// everything else moves it on, bad events too. An event without a position passes.
-pub fn sequence_by_position(events: &Events, verdicts: &Verdicts, last: &mut Option<i64>) {
+/// `repeated`: lines whose position is known to have passed already, ascending.
+pub fn sequence_by_position(events: &Events, repeated: &[u32], verdicts: &Verdicts, last: &mut Option<i64>) {
+    let is_repeated = |line: u32| !repeated.is_empty() && repeated.binary_search(&line).is_ok();
     let mut event = 0;
     while event < events.len() {
         let parts = events.parts(event);
         match events.position[event] {
+            Some(_) if is_repeated(events.line[event]) => verdicts.set(event, parts, Verdict::Duplicate),
             Some(position) if last.is_some_and(|last| position <= last) => verdicts.set(event, parts, Verdict::Duplicate),
             Some(position) => *last = Some(position),
             None => {}
@@ -385,7 +421,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_early_event_passes_right_behind_the_one_it_waited_for() {
-        let mut sequencer = Sequencer::new(None);
+        let mut sequencer = Sequencer::new(None, Order::Log);
         let (verdicts, releases) = judge(&mut sequencer, &[("a", 1, 0), ("a", 3, 0), ("b", 0, 0), ("a", 2, 0), ("a", 4, 0)]);
         use Verdict::*;
         assert_eq!(verdicts, [Pass, Held, Pass, Pass, Pass]);
@@ -412,7 +448,7 @@ pub(super) mod tests {
         }
         let verdicts = Verdicts::new(events.len());
         let mut releases = Vec::new();
-        let mut sequencer = Sequencer::new(None);
+        let mut sequencer = Sequencer::new(None, Order::Log);
         sequencer.sequence(&0u8, &events, &[0, 1, 3, 5], &verdicts, &mut releases);
         use Verdict::*;
         let found: Vec<_> = (0..events.len()).map(|e| verdicts.get(e)).collect();
@@ -423,13 +459,13 @@ pub(super) mod tests {
 
     #[test]
     fn what_a_snapshot_kept_waiting_passes_behind_the_version_that_was_missing() {
-        let mut before = Sequencer::new(None);
+        let mut before = Sequencer::new(None, Order::Log);
         judge(&mut before, &[("a", 1, 7), ("a", 4, 9), ("a", 3, 8), ("bb", 5, 6)]);
         let held: Vec<_> = before.held().iter().map(|h| (h.stream.to_string(), h.last, h.version, h.parts)).collect();
         assert_eq!(held, [("a".into(), Some(1), 3, 1), ("a".into(), Some(1), 4, 1), ("bb".into(), None, 5, 1)]);
 
-        let mut after = Sequencer::new(None);
-        after.restore("a", 1, 1, 1, 7);
+        let mut after = Sequencer::new(None, Order::Log);
+        after.restore("a", 1, 1, 1, 7, 0);
         let kept = events(&[("a", 3, 8), ("a", 4, 9), ("bb", 5, 6)]);
         assert_eq!(after.restore_held(&1, &kept, &[0, 1, 2]), 3);
         let (verdicts, releases) = judge(&mut after, &[("a", 4, 9), ("a", 3, 1), ("bb", 5, 6), ("a", 2, 5), ("a", 4, 9)]);
@@ -443,7 +479,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_version_that_is_not_above_the_last_is_a_duplicate() {
-        let mut sequencer = Sequencer::new(None);
+        let mut sequencer = Sequencer::new(None, Order::Log);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 0, 7), ("a", 0, 7), ("a", 1, 8), ("a", 0, 7), ("a", 1, 8)]);
         use Verdict::*;
         assert_eq!(verdicts, [Pass, Duplicate, Pass, Duplicate, Duplicate]);
@@ -451,14 +487,14 @@ pub(super) mod tests {
 
     #[test]
     fn the_last_version_again_with_other_content_is_a_conflict() {
-        let mut sequencer = Sequencer::new(None);
+        let mut sequencer = Sequencer::new(None, Order::Log);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 1, 9), ("a", 0, 1)]);
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Conflict, Verdict::Conflict]);
     }
 
     #[test]
     fn an_event_that_waited_is_known_again_when_it_is_delivered_once_more() {
-        let mut sequencer = Sequencer::new(None);
+        let mut sequencer = Sequencer::new(None, Order::Log);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 3, 9), ("a", 3, 9), ("a", 2, 8), ("a", 3, 9), ("a", 3, 8)]);
         use Verdict::*;
         assert_eq!(verdicts, [Pass, Held, Duplicate, Pass, Duplicate, Conflict]);
@@ -466,7 +502,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_event_with_the_version_of_one_that_waits_and_other_content_is_a_conflict() {
-        let mut sequencer = Sequencer::new(None);
+        let mut sequencer = Sequencer::new(None, Order::Log);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 7), ("a", 3, 9), ("a", 3, 1)]);
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Held, Verdict::Conflict]);
     }
@@ -478,18 +514,18 @@ pub(super) mod tests {
         batch.position = vec![Some(5), Some(7), None, Some(7), Some(-1), Some(-1)];
         let mut last = Some(4);
         let verdicts = Verdicts::new(batch.len());
-        sequence_by_position(&batch, &verdicts, &mut last);
+        sequence_by_position(&batch, &[], &verdicts, &mut last);
         use Verdict::*;
         assert_eq!((0..batch.len()).map(|e| verdicts.get(e)).collect::<Vec<_>>(), [Pass, Pass, Pass, Duplicate, Duplicate, Duplicate]);
         assert_eq!(last, Some(7));
         let (verdicts, mut last) = (Verdicts::new(batch.len()), None);
-        sequence_by_position(&events(&[]), &verdicts, &mut last);
+        sequence_by_position(&events(&[]), &[], &verdicts, &mut last);
         assert_eq!(last, None);
     }
 
     #[test]
     fn what_still_waits_at_the_end_is_a_gap() {
-        let mut sequencer = Sequencer::new(Some(1));
+        let mut sequencer = Sequencer::new(Some(1), Order::Log);
         let (verdicts, _) = judge(&mut sequencer, &[("a", 1, 0), ("a", 4, 0), ("a", 3, 0), ("bb", 2, 0)]);
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Held, Verdict::Held, Verdict::Held]);
         let mut gaps: Vec<_> = sequencer.gaps().into_iter().map(|g| (g.stream, g.last, g.found)).collect();
@@ -501,11 +537,11 @@ pub(super) mod tests {
     #[test]
     fn a_version_below_every_first_one_is_a_conflict_whenever_it_comes() {
         use Verdict::*;
-        let (verdicts, _) = judge(&mut Sequencer::new(Some(1)), &[("a", 0, 1), ("a", 1, 2), ("a", 0, 1)]);
+        let (verdicts, _) = judge(&mut Sequencer::new(Some(1), Order::Log), &[("a", 0, 1), ("a", 1, 2), ("a", 0, 1)]);
         assert_eq!(verdicts, [Conflict, Pass, Conflict]);
-        let (verdicts, _) = judge(&mut Sequencer::new(None), &[("a", -1, 1), ("a", 0, 2), ("a", -1, 1)]);
+        let (verdicts, _) = judge(&mut Sequencer::new(None, Order::Log), &[("a", -1, 1), ("a", 0, 2), ("a", -1, 1)]);
         assert_eq!(verdicts, [Conflict, Pass, Conflict]);
-        let (verdicts, _) = judge(&mut Sequencer::new(Some(0)), &[("a", 1, 1), ("a", 0, 2)]);
+        let (verdicts, _) = judge(&mut Sequencer::new(Some(0), Order::Log), &[("a", 1, 1), ("a", 0, 2)]);
         assert_eq!(verdicts, [Held, Pass]);
     }
 }

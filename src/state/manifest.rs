@@ -227,6 +227,10 @@ pub struct Aggregate {
     pub name: String,
     pub fingerprint: String,
     pub partitions: Vec<Partition>,
+    /// Where its events have another order than the log's, by partition of the fold: the greatest key and rank of an
+    /// event that left no row behind. Rows that are there have theirs in a column of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Option<(i64, u16)>>,
     /// The rows that its fold gave out, per rows table.
     #[serde(default)]
     pub rows: Vec<RowsTable>,

@@ -257,16 +257,16 @@ fn table(db: &duckdb::Connection, query: &str) -> String {
     rows.join("\n")
 }
 
-/// A small generator of numbers (splitmix64): the same cases everywhere.
-pub struct Random(pub u64);
+/// The seeds of a test's random cases: `usual` of them, or as many as `FOLDLINE_RANDOM_LOGS` says, from `FOLDLINE_SEED` on.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let setting = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let first = setting("FOLDLINE_SEED").unwrap_or(0);
+    let count = setting("FOLDLINE_RANDOM_LOGS").unwrap_or(usual);
+    println!("{count} random logs, FOLDLINE_SEED={first}");
+    first..first + count
+}
 
-impl Random {
-    /// Less than `n`.
-    pub fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
+/// How many random cases a test runs: so many, or what FOLDLINE_ORDER_CASES says.
+pub fn cases(usual: u64) -> u64 {
+    std::env::var("FOLDLINE_ORDER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
 }

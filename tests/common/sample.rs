@@ -93,6 +93,11 @@ impl Random {
         self.next() % n
     }
 
+    /// As `below`, for places in a list.
+    pub fn index(&mut self, n: usize) -> usize {
+        self.below(n as u64) as usize
+    }
+
     /// True once in `n`.
     pub fn once_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
