@@ -1,6 +1,6 @@
 //! What a run has to do, decided before anything is read: which logs have grown, which definitions changed.
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::project::Project;
 use crate::state::manifest::Manifest;
 
@@ -32,7 +32,15 @@ impl Decision {
     /// a source whose consumed files changed is replayed as it is now; otherwise that is an error.
     pub fn new(project: &Project, last: Option<&Manifest>, rebuild: bool, accept_change: bool) -> Result<Decision> {
         let intakes = (0..project.sources.len())
-            .map(|source| intake(project, source, last.and_then(|m| m.source(&project.sources[source].name)), accept_change))
+            .map(|source| {
+                let entry = last.and_then(|m| m.source(&project.sources[source].name));
+                intake(project, source, entry, accept_change).map_err(|error| match entry {
+                    Some(entry) if error.kind == Kind::HistoryChanged && entry.quarantine.entries > 0 => {
+                        error.with_help("where a record in quarantine was mended: `foldline quarantine retry` accepts it")
+                    }
+                    _ => error,
+                })
+            })
             .collect::<Result<Vec<_>>>()?;
         let changed = |known: Option<&String>, now: &String| rebuild || known != Some(now);
         let source_replay: Vec<bool> =
