@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use common::random::Random;
 use common::{Output, Project};
 
 /// Nothing tells duplicates here: what is read twice counts twice. `whole` tells the order of the log.
@@ -620,19 +621,6 @@ fn what_is_no_log_file_is_refused() {
     // a glob that reaches into the targets
     project.write("foldline.toml", PROJECT.replace("\"events/*\"", "\"events/*\", \"out/*\""));
     assert!(project.foldline(&["run"]).exits(78).stderr.contains("make the glob narrower"));
-}
-
-/// A small generator of numbers (splitmix64): the same cases everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
 }
 
 /// A log as an application and logrotate write it: appended to, rotated by renaming or by copying and truncating,

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write as _;
 
 use common::Project;
-use common::sample::Random;
+use common::random::Random;
 
 const PROJECT: &str = r#"
 [project]
@@ -144,7 +144,7 @@ fn kept_ids(project: &Project) -> (u64, usize) {
 fn one_case_by_id(seed: u64) {
     let mut random = Random(seed);
     let what = format!("seed {seed}");
-    let log: Vec<usize> = (0..20 + random.index(200)).map(|_| random.index(60)).collect();
+    let log: Vec<usize> = (0..20 + random.below(200)).map(|_| random.below(60)).collect();
     let mut seen = std::collections::HashSet::new();
     let lines: Vec<(bool, String)> = log.iter().enumerate().map(|(time, id)| (seen.insert(*id), delivery(*id, time))).collect();
     let firsts: String = lines.iter().filter(|(is_first, _)| *is_first).map(|(_, line)| line.as_str()).collect();
@@ -153,24 +153,24 @@ fn one_case_by_id(seed: u64) {
     expected.foldline(&["run"]).exits(0);
 
     let pieces = Project::new(&by_id());
-    let mut cuts: Vec<usize> = (0..1 + random.index(4)).map(|_| random.index(lines.len())).collect();
+    let mut cuts: Vec<usize> = (0..1 + random.below(4)).map(|_| random.below(lines.len())).collect();
     cuts.extend([0, lines.len()]);
     cuts.sort_unstable();
     cuts.dedup();
     for (piece, range) in cuts.windows(2).enumerate() {
         let mine = &lines[range[0]..range[1]];
         let text: String = mine.iter().map(|(_, line)| line.as_str()).collect();
-        match random.index(3) {
+        match random.below(3) {
             0 => pieces.write(&format!("events/{}.ndjson.gz", piece + 2), gzip(&text)),
             1 => pieces.write(&format!("events/{}.ndjson", piece + 2), &text),
             _ => pieces.append("events/1.ndjson", &text),
         }
-        if random.index(3) == 0 {
+        if random.below(3) == 0 {
             // a changed definition replays one aggregate; the other one goes on
             let file = fs::read_to_string(pieces.path("foldline.toml")).unwrap();
             pieces.write("foldline.toml", file.replace("31 + event", "31 + 0 + event"));
         }
-        let report = pieces.foldline(&["run", "--json", "--threads", ["1", "2"][random.index(2)]]).exits(0).json();
+        let report = pieces.foldline(&["run", "--json", "--threads", ["1", "2"][random.below(2)]]).exits(0).json();
         let duplicates = mine.iter().filter(|(is_first, _)| !is_first).count();
         assert_eq!(report["events"]["duplicates"], duplicates, "{what}");
         let events: u64 = report["events"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
-use common::sample::Random;
+use common::random::Random;
 use common::{Output, Project};
 
 /// A key within a stream, one that spans streams and tells the order of the log, and an event table.
@@ -96,9 +96,9 @@ fn adds_up(output: &Output, what: &str) -> u64 {
 /// The events of some streams, moved far from their places: nearly every prefix has holes, the whole has some or none.
 fn shuffled(random: &mut Random) -> Vec<String> {
     let mut events = Vec::new();
-    for stream in 0..1 + random.index(5) {
-        let first = random.index(2) as i64;
-        events.extend((first..first + 3 + random.index(12) as i64).map(|version| (random.index(40) as i64 + version * 3, stream, version)));
+    for stream in 0..1 + random.below(5) {
+        let first = random.below(2) as i64;
+        events.extend((first..first + 3 + random.below(12) as i64).map(|version| (random.below(40) as i64 + version * 3, stream, version)));
         // a stream begins with its first version, or the other one would be from before its first
         for event in events.iter_mut().filter(|e| e.1 == stream && e.2 == first) {
             event.0 = -1;
@@ -106,11 +106,11 @@ fn shuffled(random: &mut Random) -> Vec<String> {
     }
     events.sort();
     let mut lines: Vec<String> = events.iter().map(|(_, stream, version)| event(&format!("counter-{stream}"), *version)).collect();
-    for _ in 0..random.index(4) {
-        let again = lines[random.index(lines.len())].clone();
+    for _ in 0..random.below(4) {
+        let again = lines[random.below(lines.len())].clone();
         lines.push(again);
     }
-    if random.index(3) == 0 && lines.len() > 12 {
+    if random.below(3) == 0 && lines.len() > 12 {
         lines.remove(lines.len() / 2);
     }
     lines
@@ -125,21 +125,21 @@ fn one_case(seed: u64) {
     let left = adds_up(&whole.foldline(&["run", "--json"]), &what);
 
     let pieces = Project::new(PROJECT);
-    let mut cuts: Vec<usize> = (0..2 + random.index(3)).map(|_| random.index(lines.len())).collect();
+    let mut cuts: Vec<usize> = (0..2 + random.below(3)).map(|_| random.below(lines.len())).collect();
     cuts.extend([0, lines.len()]);
     cuts.sort_unstable();
     cuts.dedup();
     let (mut folded, mut pending) = (0, 0);
     for (piece, range) in cuts.windows(2).enumerate() {
-        let file = if random.index(2) == 0 { "events/1.ndjson".to_string() } else { format!("events/{}.ndjson", piece + 2) };
+        let file = if random.below(2) == 0 { "events/1.ndjson".to_string() } else { format!("events/{}.ndjson", piece + 2) };
         // log order is the order in which pieces were first consumed, whatever their files
         pieces.append(&file, lines[range[0]..range[1]].concat());
-        if random.index(3) == 0 {
+        if random.below(3) == 0 {
             // a changed definition replays its own aggregate while the other one goes on
             let text = fs::read_to_string(pieces.path("foldline.toml")).unwrap();
             pieces.write("foldline.toml", text.replace("set.last  = \"", "set.last  = \"'' || "));
         }
-        let output = pieces.foldline(&["run", "--json", "--threads", ["1", "2"][random.index(2)]]);
+        let output = pieces.foldline(&["run", "--json", "--threads", ["1", "2"][random.below(2)]]);
         pending = adds_up(&output, &what);
         let counts = &output.json()["events"];
         folded += number(&counts["folded"]) + number(&counts["filtered"]) + number(&counts["duplicates"]);
@@ -148,7 +148,7 @@ fn one_case(seed: u64) {
     assert_eq!(folded + pending, lines.len() as u64, "{what}");
     assert_same(&pieces, &whole, &what);
     adds_up(&pieces.foldline(&["run", "--json"]), &what);
-    if random.index(2) == 0 {
+    if random.below(2) == 0 {
         assert_eq!(adds_up(&pieces.foldline(&["rebuild", "--json"]), &what), left, "{what}");
         assert_same(&pieces, &whole, &what);
     }

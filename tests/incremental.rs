@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use common::Project;
+use common::random::Random;
 
 /// A counter per stream, one over all streams (whose last event tells the order of the log), rows that the fold
 /// gives out, and an event table. Read models are text, so that a test can read them without DuckDB.
@@ -112,27 +113,6 @@ fn assert_same(found: &Project, expected: &Project, what: &str) {
     let expected = targets(expected);
     for (name, bytes) in targets(found) {
         assert!(bytes == expected[name], "{name} differs: {what}");
-    }
-}
-
-/// A small generator of numbers (splitmix64): the same cases everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
     }
 }
 

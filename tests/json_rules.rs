@@ -1,9 +1,12 @@
 //! What is JSON and what is not: every case of JSONTestSuite as a record and as a payload that somebody reads or nobody
 //! does, and random damage against serde_json.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use common::random::Random;
 use foldline::project::{Project, load_text};
 use foldline::source::chunks::Chunk;
 use foldline::source::json::{self, DEPTH_MAX};
@@ -213,22 +216,6 @@ fn the_table_is_the_test_suites() {
         assert!(table.remove(&name).is_some_and(|bytes| bytes == std::fs::read(&path).expect("its bytes")), "{name}");
     }
     assert!(table.is_empty(), "the suite has no {:?}", table.keys());
-}
-
-/// A small generator of numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
-
-    fn of(&mut self, choices: &[u8]) -> u8 {
-        choices[self.below(choices.len())]
-    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::sample::{self, Random, assert_clean, assert_old_or_new, seen};
+use common::random::Random;
+use common::sample::{self, assert_clean, assert_old_or_new, seen};
 
 const WORKERS: u64 = 2;
 
@@ -55,12 +56,12 @@ fn kill_runs(random: &mut Random, wanted: u64, counts: &Counts) {
             let [old, new] = two else { unreachable!() };
             project.append("events/1.ndjson", piece);
             loop {
-                let threads = if random.once_in(2) { "1" } else { "4" };
+                let threads = if random.one_in(2) { "1" } else { "4" };
                 let begun = Instant::now();
                 let command = &mut project.command(&["run", "--threads", threads]);
                 let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
                 // half of the kills come where a run commits and swaps, which is soon done
-                let from = if random.once_in(2) { 0 } else { 700 };
+                let from = if random.one_in(2) { 0 } else { 700 };
                 std::thread::sleep(took.mul_f64((from + random.below(1_150 - from)) as f64 / 1_000.0));
                 child.kill().unwrap();
                 let code = child.wait().unwrap().code();
@@ -83,7 +84,7 @@ fn kill_runs(random: &mut Random, wanted: u64, counts: &Counts) {
                 };
                 of.fetch_add(1, Ordering::SeqCst);
                 // sometimes the run that is to finish the job is killed, too
-                if !random.once_in(3) {
+                if !random.one_in(3) {
                     let begun = Instant::now();
                     sample::run(&project);
                     took = (took * 3 + begun.elapsed()) / 4;

@@ -5,7 +5,8 @@ mod common;
 use std::fmt::Write as _;
 use std::fs;
 
-use common::{Output, Project, duckdb, literal};
+use common::random::Random;
+use common::{Project, adds_up, duckdb, literal, number};
 
 /// A shop and a warehouse that move the same items. What is folded tells the order of every event.
 const PROJECT: &str = r#"
@@ -87,35 +88,6 @@ fn assert_same(found: &Project, expected: &Project, what: &str) {
     for ((name, found), expected) in MODELS.iter().zip(targets(found)).zip(targets(expected)) {
         assert!(found == expected, "{name} differs: {what}");
     }
-}
-
-/// A small generator of numbers (splitmix64): the same cases everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
-}
-
-fn number(value: &serde_json::Value) -> u64 {
-    value.as_u64().unwrap_or_default()
-}
-
-/// Checks a report's sums.
-#[track_caller]
-fn adds_up(output: &Output, what: &str) -> serde_json::Value {
-    assert!(matches!(output.code, Some(0 | 3)), "{what}: {}", output.stderr);
-    let report = output.json();
-    let sources = report["sources"].as_array().unwrap();
-    let come: u64 = sources.iter().map(|s| number(&s["events"]) + number(&s["pending_before"])).sum();
-    let gone: u64 = report["events"].as_object().unwrap().values().map(number).sum();
-    assert_eq!(come, gone, "{what}: {report:#}");
-    report
 }
 
 #[derive(Clone)]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 
+use common::random::Random;
 use common::{Output, Project};
 
 /// A key within a stream with rules that can fail, one that spans streams, and an event table.
@@ -559,19 +560,6 @@ fn what_is_said_of_the_quarantine() {
     assert_eq!(plan["sources"][0]["in_quarantine"], 14);
     let status = project.foldline(&["status", "--json"]).exits(0).json();
     assert_eq!(status["sources"][0]["in_quarantine"], 14);
-}
-
-/// A small generator of numbers (splitmix64): the same cases everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
 }
 
 /// What a line of a random log is.

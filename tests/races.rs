@@ -5,7 +5,8 @@ mod common;
 use std::process::Stdio;
 
 use common::Project;
-use common::sample::{self, Random, assert_clean, assert_old_or_new, seen};
+use common::random::Random;
+use common::sample::{self, assert_clean, assert_old_or_new, seen};
 
 const PROCESSES: usize = 8;
 

@@ -5,7 +5,8 @@ mod common;
 use std::io::Write;
 
 use common::Project;
-use common::sample::{self, Random, Seen, seen};
+use common::random::Random;
+use common::sample::{self, Seen, seen};
 
 /// The log in one file and one run, by one thread.
 fn at_once(lines: &[String]) -> Seen {
@@ -30,13 +31,13 @@ fn steps(random: &mut Random, lines: &[String]) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut number = 1;
     let mut rest = lines;
-    let most = 1 + random.below(5) as usize;
+    let most = 1 + random.below(5);
     while !rest.is_empty() {
-        let len = (1 + random.below((lines.len() / most) as u64 + 1) as usize).min(rest.len());
+        let len = (1 + random.below(lines.len() / most + 1)).min(rest.len());
         let (piece, others) = rest.split_at(len);
         rest = others;
         let text = (piece.join("\n") + "\n").into_bytes();
-        let run = !random.once_in(4);
+        let run = !random.one_in(4);
         match random.below(4) {
             0 => {
                 let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -54,9 +55,9 @@ fn steps(random: &mut Random, lines: &[String]) -> Vec<Step> {
             2 => steps.push(Step { file: format!("events/{number}.ndjson"), bytes: text, run }),
             _ => {
                 let file = format!("events/{number}.ndjson");
-                let cut = random.below(text.len() as u64) as usize;
+                let cut = random.below(text.len());
                 steps.push(Step { file: file.clone(), bytes: text[..cut].to_vec(), run });
-                steps.push(Step { file, bytes: text[cut..].to_vec(), run: !random.once_in(4) });
+                steps.push(Step { file, bytes: text[cut..].to_vec(), run: !random.one_in(4) });
             }
         }
     }
@@ -80,7 +81,7 @@ fn random_splits_by_one_two_and_eight_threads_equal_one_rebuild() {
                     }
                     let random = &mut Random(seed.wrapping_add(number.wrapping_mul(0x1234_5678_9abc_def1)));
                     // now and then one of several chunks
-                    let events = if number % 10 == 9 { 6_000 } else { 30 + random.below(500) as usize };
+                    let events = if number % 10 == 9 { 6_000 } else { 30 + random.below(500) };
                     let lines = sample::log(random, events);
                     let lines: Vec<String> = lines.iter().flat_map(|line| line.split('\n')).map(str::to_string).collect();
                     let expected = at_once(&lines);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
-use common::sample::Random;
+use common::random::Random;
 use common::{Output, Project};
 
 /// A key within a stream, one that spans streams and tells the order in which events pass, rows, and an event table.
@@ -213,15 +213,15 @@ fn segments(project: &Project) -> serde_json::Value {
 /// The events of some streams, far from their places, some missing, some twice, some after a long time.
 fn shuffled(random: &mut Random) -> Vec<Event> {
     let mut events = Vec::new();
-    for stream in 0..1 + random.index(5) {
-        let first = random.index(2) as i64;
-        for version in first..first + 4 + random.index(12) as i64 {
-            if random.index(6) > 0 {
+    for stream in 0..1 + random.below(5) {
+        let first = random.below(2) as i64;
+        for version in first..first + 4 + random.below(12) as i64 {
+            if random.below(6) > 0 {
                 // a stream may begin with 1 only where 0 does not come later
-                let place = if version == first && first == 0 { -1 } else { random.index(30) as i64 + version * 3 };
+                let place = if version == first && first == 0 { -1 } else { random.below(30) as i64 + version * 3 };
                 events.push((place, stream, version));
             }
-            if random.index(10) == 0 && version > first {
+            if random.below(10) == 0 && version > first {
                 events.push((60, stream, version));
             }
         }
@@ -243,22 +243,22 @@ fn one_case(seed: u64) {
     let events = shuffled(&mut random);
     let what = format!("seed {seed}");
     let pieces = Project::new(PROJECT);
-    let mut cuts: Vec<usize> = (0..1 + random.index(3)).map(|_| random.index(events.len() + 1)).collect();
+    let mut cuts: Vec<usize> = (0..1 + random.below(3)).map(|_| random.below(events.len() + 1)).collect();
     cuts.extend([0, events.len()]);
     cuts.sort_unstable();
     cuts.dedup();
     let mut model = Model::default();
     let mut sum = Counts::default();
     for (piece, range) in cuts.windows(2).enumerate() {
-        let file = if random.index(2) == 0 { "events/1.ndjson".to_string() } else { format!("events/{}.ndjson", piece + 2) };
+        let file = if random.below(2) == 0 { "events/1.ndjson".to_string() } else { format!("events/{}.ndjson", piece + 2) };
         let mine = &events[range[0]..range[1]];
         pieces.append(&file, mine.iter().map(|event| line(*event)).collect::<String>());
-        if random.index(3) == 0 {
+        if random.below(3) == 0 {
             // a changed definition replays its own aggregate while the other one goes on
             let text = fs::read_to_string(pieces.path("foldline.toml")).unwrap();
             pieces.write("foldline.toml", text.replace("set.last  = \"", "set.last  = \"'' || "));
         }
-        let output = pieces.foldline(&["run", "--json", "--threads", ["1", "2"][random.index(2)]]);
+        let output = pieces.foldline(&["run", "--json", "--threads", ["1", "2"][random.below(2)]]);
         let expected = model.run(mine);
         assert_eq!(counts(&output, &what), expected, "{what}");
         sum.passed += expected.passed;
@@ -268,11 +268,11 @@ fn one_case(seed: u64) {
         assert!(rows(&pieces) == model.rows(), "{what}: {:#?}\n{:#?}", rows(&pieces), model.rows());
     }
     assert_eq!(pieces.foldline(&["run"]).code, Some(0), "{what}: nothing new is nothing set aside");
-    if random.index(3) == 0 {
+    if random.below(3) == 0 {
         pieces.foldline(&["verify"]).exits(0);
     }
     let (straight, marked) = (targets(&pieces), segments(&pieces));
-    let output = pieces.foldline(&["rebuild", "--json", "--threads", ["1", "3"][random.index(2)]]);
+    let output = pieces.foldline(&["rebuild", "--json", "--threads", ["1", "3"][random.below(2)]]);
     assert_eq!(counts(&output, &what), sum, "{what}: a rebuild passes the same holes");
     assert!(targets(&pieces) == straight, "{what}: a rebuild differs");
     assert_eq!(segments(&pieces), marked, "{what}");

@@ -3,6 +3,7 @@
 //! Each test file is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod random;
 pub mod sample;
 
 use std::collections::BTreeMap;
@@ -269,4 +270,25 @@ pub fn seeds(usual: u64) -> std::ops::Range<u64> {
 /// How many random cases a test runs: so many, or what FOLDLINE_ORDER_CASES says.
 pub fn cases(usual: u64) -> u64 {
     std::env::var("FOLDLINE_ORDER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
+/// A count of a report.
+pub fn number(value: &serde_json::Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+/// Checks the sums of the report that a run printed: no record and no event was lost. Gives the report.
+#[track_caller]
+pub fn adds_up(output: &Output, what: &str) -> serde_json::Value {
+    assert!(matches!(output.code, Some(0 | 3)), "{what}: {}", output.stderr);
+    let report = output.json();
+    let sources = report["sources"].as_array().unwrap();
+    let come: u64 = sources.iter().map(|s| number(&s["events"]) + number(&s["pending_before"])).sum();
+    let gone: u64 = report["events"].as_object().unwrap().values().map(number).sum();
+    assert_eq!(come, gone, "{what}: {report:#}");
+    for source in sources {
+        let parts = ["decoded", "empty", "bad"].map(|part| number(&source[part]));
+        assert_eq!(number(&source["records"]), parts.iter().sum::<u64>(), "{what}: {report:#}");
+    }
+    report
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use super::random::Random;
 use super::{Project, files_below, literal};
 
 const PROJECT: &str = r#"
@@ -77,33 +78,6 @@ parquet = "out/days.parquet"
 duckdb = "out/sample.duckdb"
 "#;
 
-/// Numbers that look random, the same ones for a seed (SplitMix64).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// As `below`, for places in a list.
-    pub fn index(&mut self, n: usize) -> usize {
-        self.below(n as u64) as usize
-    }
-
-    /// True once in `n`.
-    pub fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
 /// A project without a log.
 pub fn project() -> Project {
     Project::new(PROJECT)
@@ -120,27 +94,27 @@ pub fn light_project() -> Project {
 /// `events` events as lines in the order in which they were exported: each stream's mostly in order, some early, some
 /// twice. All of them together have no hole.
 pub fn log(random: &mut Random, events: usize) -> Vec<String> {
-    const ACCOUNTS: u64 = 40;
-    let mut versions = [0u64; ACCOUNTS as usize];
+    const ACCOUNTS: usize = 40;
+    let mut versions = [0u64; ACCOUNTS];
     let mut lines: Vec<String> = Vec::new();
     for number in 0..events {
         let account = random.below(ACCOUNTS);
-        let version = &mut versions[account as usize];
+        let version = &mut versions[account];
         *version += 1;
         let (kind, data) = match *version {
             1 => ("Opened", format!(r#"{{"name":"account \"{account}\""}}"#)),
-            _ if random.once_in(6) => ("Closed", "{}".to_string()),
+            _ if random.one_in(6) => ("Closed", "{}".to_string()),
             _ => ("Paid", format!(r#"{{"amount":"{}.{:02}"}}"#, random.below(500), random.below(100))),
         };
         let time = format!("2026-05-{:02}T12:00:00Z", 1 + number * 28 / events.max(1));
         lines.push(format!(r#"{{"stream_id":"account-{account}","type":"{kind}","version":{version},"time":"{time}","data":{data}}}"#));
     }
     for at in 1..lines.len() {
-        if random.once_in(10) {
-            let to = at - 1 - random.below(at.min(20) as u64) as usize;
+        if random.one_in(10) {
+            let to = at - 1 - random.below(at.min(20));
             lines.swap(at, to);
         }
-        if random.once_in(20) {
+        if random.one_in(20) {
             // the last version only may come again anywhere: it is the same record
             let line = lines[at - 1].clone();
             lines[at] = format!("{line}\n{}", lines[at]);

@@ -14,7 +14,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::sample::{self, Random, Seen, assert_clean, assert_old_or_new, seen};
+use common::random::Random;
+use common::sample::{self, Seen, assert_clean, assert_old_or_new, seen};
 use common::{Output, Project};
 
 /// The library that is loaded before the C library.
