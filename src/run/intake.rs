@@ -136,11 +136,16 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
                 }
             }
             Place::Gone => {
-                let gone = Error::new(Kind::HistoryChanged, "a log file that was consumed is gone")
-                    .at(entry.path.clone())
-                    .with_help("if it was renamed or compressed: the `files` of its [source] have to match its new name, too")
-                    .with_help("bring it back, or set `on_vanished = \"keep\"` in its [source] to go on from the snapshot")
-                    .with_help("`--accept-history-change` replays the log without it");
+                let gone = Error::new(Kind::HistoryChanged, "a log file that was consumed is gone").at(entry.path.clone());
+                let gone = match definition.on_vanished {
+                    OnVanished::Keep => gone
+                        .with_help("bring it back: what came of it is kept in the snapshot, but a replay needs the file")
+                        .with_help("without `on_vanished = \"keep\"`, `--accept-history-change` replays the log as it is, without it"),
+                    OnVanished::Fail => gone
+                        .with_help("if it was renamed or compressed: the `files` of its [source] have to match its new name, too")
+                        .with_help("bring it back, or set `on_vanished = \"keep\"` in its [source] to go on from the snapshot")
+                        .with_help("`--accept-history-change` replays the log without it"),
+                };
                 match definition.on_vanished {
                     OnVanished::Keep => {
                         entry.vanished = true;
