@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::run::working;
+use super::run::{show_bad, tell, working};
 use super::{Context, Done};
 use crate::error::{Error, Kind, Result};
 use crate::project::{Project, ReadModel};
-use crate::report::{bad_records, row_json, rows_table, stderr_width, summary};
+use crate::report::{Report, row_json, rows_table};
 use crate::run::as_of::AsOf;
 use crate::run::{Options, Stop, elsewhere};
 
@@ -16,22 +16,16 @@ const SHOWN_ROWS_MAX: usize = 20;
 /// Publishes into a folder.
 pub fn publish(context: &Context, project: &Project, options: &Options, as_of: Option<AsOf>, dir: &Path) -> Done {
     let (report, result) = working(context, |stop| elsewhere::publish(project, options, stop, as_of, dir))?;
-    if context.json {
-        context.print(&(report.to_json() + "\n"))?;
+    tell(context, &report)?;
+    result.map_err(|error| failed(context, &report, error))
+}
+
+/// The errors of a replay that failed, behind its bad records where these are why.
+fn failed(context: &Context, report: &Report, error: Error) -> Vec<Error> {
+    if error.kind == Kind::BadData {
+        show_bad(context, report);
     }
-    match result {
-        Ok(()) => {
-            context.say_painted(&summary(&report, context.color(), stderr_width()));
-            context.exit_code.set(report.exit_code);
-            Ok(())
-        }
-        Err(error) => {
-            if report.bad.total > 0 && error.kind == Kind::BadData {
-                let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
-            }
-            Err(vec![error])
-        }
-    }
+    vec![error]
 }
 
 /// Shows the rows of an earlier time on stdout: the first ones as tables, or with `--json` all, an object a line.
@@ -46,21 +40,12 @@ pub fn show(context: &Context, project: &Project, options: &Options, as_of: AsOf
         });
         (report, printed)
     })?;
-    match result {
-        Ok(()) => {
-            for warning in &report.warnings {
-                context.say(&format!("warning: {warning}\n"));
-            }
-            context.exit_code.set(report.exit_code);
-            Ok(())
-        }
-        Err(error) => {
-            if report.bad.total > 0 && error.kind == Kind::BadData {
-                let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
-            }
-            Err(vec![error])
-        }
+    result.map_err(|error| failed(context, &report, error))?;
+    for warning in &report.warnings {
+        context.say(&format!("warning: {warning}\n"));
     }
+    context.exit_code.set(report.exit_code);
+    Ok(())
 }
 
 fn print_tables(shown: &elsewhere::Shown, models: &[&ReadModel], stop: &Stop, color: bool) -> Result<()> {

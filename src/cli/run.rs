@@ -8,7 +8,7 @@ use signal_hook::iterator::Signals;
 use super::{Context, Done, RunArgs, as_of};
 use crate::error::{Error, Kind};
 use crate::project::Project;
-use crate::report::{bad_records, stderr_width, summary};
+use crate::report::{Outcome, Report, bad_records, stderr_width, summary};
 use crate::run::{self, Options, Stop};
 
 /// Which of the verbs that run the project.
@@ -50,21 +50,29 @@ pub fn run(context: &Context, mut args: RunArgs, mode: Mode) -> Done {
         (None, None) => {}
     }
     let (report, result) = working(context, |stop| run::run(&project, &options, stop))?;
+    tell(context, &report)?;
+    result.map_err(|error| {
+        show_bad(context, &report);
+        vec![error]
+    })
+}
+
+/// Says how a run ended: its report for machines, and its summary where it did not fail.
+pub(super) fn tell(context: &Context, report: &Report) -> Done {
     if context.json {
         context.print(&(report.to_json() + "\n"))?;
     }
-    match result {
-        Ok(()) => {
-            context.say_painted(&summary(&report, context.color(), stderr_width()));
-            context.exit_code.set(report.exit_code);
-            Ok(())
-        }
-        Err(error) => {
-            if report.bad.total > 0 {
-                let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
-            }
-            Err(vec![error])
-        }
+    if report.outcome != Outcome::Failed {
+        context.say_painted(&summary(report, context.color(), stderr_width()));
+        context.exit_code.set(report.exit_code);
+    }
+    Ok(())
+}
+
+/// Prints the bad records of a run that failed, also where nothing else is to be said.
+pub(super) fn show_bad(context: &Context, report: &Report) {
+    if report.bad.total > 0 {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), bad_records(&report.bad, context.color()).as_bytes());
     }
 }
 

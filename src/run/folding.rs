@@ -196,9 +196,7 @@ impl<'r> Folding<'r> {
         let active: Vec<bool> = (0..project.aggregates.len())
             .map(|i| self.decision.aggregate_replay[i] && project.aggregates[i].sources.contains(&source))
             .collect();
-        let replays = &self.decision.event_table_replay;
-        let mut replayed: Vec<Option<Appender>> =
-            self.event_tables.iter_mut().zip(replays).map(|(t, replay)| if *replay { t.take() } else { None }).collect();
+        let mut replayed = self.take_tables(|table| self.decision.event_table_replay[table]);
         let scan = self.scan(source);
         let work = Work::fold(project, &active);
         let mut sinks = Sinks {
@@ -210,13 +208,31 @@ impl<'r> Folding<'r> {
             hand_over: &mut [],
         };
         scan.run(parts, files, &mut sinks, tally)?;
-        for (table, replayed) in self.event_tables.iter_mut().zip(replayed) {
-            *table = replayed.or(table.take());
-        }
+        self.give_back_tables(replayed);
         tally.consumed.clear();
         known_ids::settle(&mut self.lanes, source);
         Ok(())
     }
+
+    /// By aggregate: it takes events of the source.
+    pub(super) fn active(&self, source: usize) -> Vec<bool> {
+        let takes = |(number, a): (usize, &Aggregate)| a.sources.contains(&source) && self.run.look.takes(number);
+        self.run.project.aggregates.iter().enumerate().map(takes).collect()
+    }
+
+    /// The event tables that take part in a scan.
+    pub(super) fn take_tables(&mut self, takes_part: impl Fn(usize) -> bool) -> Vec<Option<Appender>> {
+        let all = self.event_tables.iter_mut().enumerate();
+        all.map(|(number, table)| if takes_part(number) { table.take() } else { None }).collect()
+    }
+
+    /// Puts back what [`Folding::take_tables`] gave.
+    pub(super) fn give_back_tables(&mut self, taken: Vec<Option<Appender>>) {
+        for (table, taken) in self.event_tables.iter_mut().zip(taken) {
+            *table = taken.or(table.take());
+        }
+    }
+
     /// What is new, behind what waited at the end of the last run. Gives how many events that were. `kept`: what the
     /// last run says of the source, where its streams go on from there.
     fn catch_up(
@@ -231,8 +247,7 @@ impl<'r> Folding<'r> {
             return Ok(kept.map_or(0, |kept| kept.pending_events));
         }
         let project = self.run.project;
-        let takes = |(number, a): (usize, &Aggregate)| a.sources.contains(&source) && self.run.look.takes(number);
-        let active: Vec<bool> = project.aggregates.iter().enumerate().map(takes).collect();
+        let active = self.active(source);
         let waited = match kept.filter(|kept| !kept.pending.is_empty()) {
             Some(kept) => waiting::restore(&mut self.lanes, project, source, &active, &waiting::read(self.store.dir(), kept)?)?,
             None => 0,

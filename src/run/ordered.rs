@@ -111,8 +111,7 @@ impl Folding<'_> {
         let project = self.run.project;
         let decision = self.decision;
         let intake = &decision.intakes[source];
-        let takes = |(number, a): (usize, &Aggregate)| a.sources.contains(&source) && self.run.look.takes(number);
-        let active: Vec<bool> = project.aggregates.iter().enumerate().map(takes).collect();
+        let active = self.active(source);
         let before = files.to_vec();
         let Some(kept) = kept else {
             let parts: Vec<Part> = intake.old.iter().chain(&intake.fresh).cloned().collect();
@@ -232,16 +231,13 @@ impl Folding<'_> {
         tally: &mut Tally,
     ) -> Result<()> {
         let scan = self.scan(source);
+        let mut taken = self.take_tables(tables);
         // what a replay or a dry scan sees is handed on where it counts, or not again
         let hand_over = if tally.counting { &mut self.hand_over[..] } else { &mut [] };
-        let all = self.event_tables.iter_mut().enumerate();
-        let mut taken: Vec<_> = all.map(|(number, table)| if tables(number) { table.take() } else { None }).collect();
         let mut sinks =
             Sinks { lanes: &mut self.lanes, active, work, event_tables: &mut taken, rows_tables: &mut self.rows_tables, hand_over };
         scan.run_sorted(lines, names, &mut sinks, tally)?;
-        for (table, taken) in self.event_tables.iter_mut().zip(taken) {
-            *table = taken.or(table.take());
-        }
+        self.give_back_tables(taken);
         Ok(())
     }
 

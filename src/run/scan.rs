@@ -225,17 +225,13 @@ impl Scan<'_> {
                 return Ok(());
             }
             let routed = |sorted: SortedChunk| {
-                let mut batch = decoder.decode(&sorted.chunk)?;
-                if let Some(as_of) = self.look.as_of {
-                    as_of.cut(&mut batch, &self.project.sources[self.source]);
-                }
+                let mut batch = self.decoded(&decoder, &sorted.chunk)?;
                 (batch.origins, batch.quiet, batch.repeated) = (sorted.origins, sorted.quiet, sorted.repeated);
                 if decoder.keeps_text() {
                     batch.text = sorted.chunk.bytes;
                 }
                 self.progress.add(0, batch.events.len() as u64);
-                let route = if self.look.teller.is_some() { route_watched } else { route };
-                Ok(route(batch, self.project, sinks.active))
+                Ok(self.routed(batch, sinks.active))
             };
             let mut pieces = round.into_par_iter().map(routed).collect::<Result<Vec<_>>>()?;
             pieces.iter_mut().for_each(|routed| self.count(&[], &mut routed.batch, tally));
@@ -260,19 +256,29 @@ impl Scan<'_> {
     }
 
     fn piece(&self, decoder: &Decoder, chunk: Chunk, active: &[bool]) -> Result<Piece> {
-        let mut batch = decoder.decode(&chunk)?;
-        if let Some(as_of) = self.look.as_of {
-            as_of.cut(&mut batch, &self.project.sources[self.source]);
-        }
+        let mut batch = self.decoded(decoder, &chunk)?;
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
         let mut bytes = chunk.bytes;
         if decoder.keeps_text() {
             batch.text = std::mem::take(&mut bytes);
         }
-        let route = if self.look.teller.is_some() { route_watched } else { route };
-        let routed = route(batch, self.project, active);
+        let routed = self.routed(batch, active);
         self.progress.add(packed, events);
         Ok(Piece { routed, bytes, pending })
+    }
+
+    /// The events of a chunk, without those that `--as-of` cuts off.
+    fn decoded(&self, decoder: &Decoder, chunk: &Chunk) -> Result<Batch> {
+        let mut batch = decoder.decode(chunk)?;
+        if let Some(as_of) = self.look.as_of {
+            as_of.cut(&mut batch, &self.project.sources[self.source]);
+        }
+        Ok(batch)
+    }
+
+    fn routed(&self, batch: Batch, active: &[bool]) -> Routed {
+        let route = if self.look.teller.is_some() { route_watched } else { route };
+        route(batch, self.project, active)
     }
 
     /// Sequences and folds a round.
