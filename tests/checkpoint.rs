@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 
 use common::random::Random;
-use common::{Output, Project};
+use common::{Output, Project, gzip};
 
 /// Nothing tells duplicates here: what is read twice counts twice. `whole` tells the order of the log.
 const PROJECT: &str = r#"
@@ -70,12 +70,6 @@ fn long_lines(numbers: std::ops::Range<u64>) -> String {
             format!(r#"{{"stream_id":"counter-{}","pad":"{pad}","type":"Added","data":{{"amount":{number}}}}}"#, number % 5) + "\n"
         })
         .collect()
-}
-
-fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
-    let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    member.write_all(bytes.as_ref()).unwrap();
-    member.finish().unwrap()
 }
 
 fn zstd(bytes: impl AsRef<[u8]>) -> Vec<u8> {

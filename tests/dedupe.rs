@@ -5,10 +5,9 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 
-use common::Project;
 use common::random::Random;
+use common::{Project, gzip};
 
 const PROJECT: &str = r#"
 [project]
@@ -54,7 +53,7 @@ parquet = "out/added.parquet"
 "#;
 
 fn targets(project: &Project) -> BTreeMap<&'static str, Vec<u8>> {
-    ["counters", "totals", "added"].map(|name| (name, fs::read(project.path(&format!("out/{name}.parquet"))).unwrap())).into()
+    project.parquet_of(["counters", "totals", "added"])
 }
 
 fn event(position: i64) -> String {
@@ -64,12 +63,6 @@ fn event(position: i64) -> String {
 
 fn log(positions: std::ops::RangeInclusive<i64>) -> String {
     positions.map(event).collect()
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// Folded and duplicate events of a run.
@@ -91,7 +84,7 @@ fn exports_that_overlap_are_folded_once_over_runs_rebuilds_and_compressed_files(
     let pieces = Project::new(PROJECT);
     pieces.write("events/1.ndjson", log(-3..=20));
     assert_eq!(run(&pieces, "run"), (24, 0));
-    pieces.write("events/2.ndjson.gz", gzip(&log(10..=40)));
+    pieces.write("events/2.ndjson.gz", gzip(log(10..=40)));
     assert_eq!(run(&pieces, "run"), (20, 11));
     // a changed definition replays one aggregate; the other one goes on
     pieces.write("foldline.toml", PROJECT.replace("31 + event.position", "31 + 0 + event.position"));

@@ -56,7 +56,7 @@ parquet = "out/added.parquet"
 "#;
 
 fn targets(project: &Project) -> BTreeMap<&'static str, Vec<u8>> {
-    ["counters", "totals", "added"].map(|name| (name, fs::read(project.path(&format!("out/{name}.parquet"))).unwrap())).into()
+    project.parquet_of(["counters", "totals", "added"])
 }
 
 #[track_caller]

@@ -105,7 +105,7 @@ parquet = "out/added.parquet"
 const TARGETS: [&str; 5] = ["counters", "places", "moves", "parts", "added"];
 
 fn targets(project: &Project) -> BTreeMap<&'static str, Vec<u8>> {
-    TARGETS.map(|name| (name, fs::read(project.path(&format!("out/{name}.parquet"))).unwrap())).into()
+    project.parquet_of(TARGETS)
 }
 
 #[track_caller]
@@ -402,11 +402,7 @@ fn lines_longer_than_several_chunks_count_once() {
 
 #[test]
 fn compressed_files_that_grow_by_members_and_frames_equal_one_rebuild() {
-    let gzip = |text: &str| {
-        let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut member, text.as_bytes()).unwrap();
-        member.finish().unwrap()
-    };
+    let gzip = |text: &str| common::gzip(text);
     let zstd = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
     let whole = Project::new(PROJECT);
     whole.write("events/1.ndjson", added(1..=40));

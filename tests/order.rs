@@ -89,7 +89,7 @@ fn project(source: &str) -> Project {
 }
 
 fn targets(project: &Project) -> BTreeMap<&'static str, Vec<u8>> {
-    MODELS.map(|name| (name, fs::read(project.path(&format!("out/{name}.parquet"))).unwrap())).into()
+    project.parquet_of(MODELS)
 }
 
 #[track_caller]

@@ -4,7 +4,6 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 
 use common::random::Random;
 use common::{Output, Project};
@@ -82,7 +81,7 @@ parquet = "out/added.parquet"
 const TARGETS: [&str; 4] = ["counters", "steps", "totals", "added"];
 
 fn targets(project: &Project) -> BTreeMap<&'static str, Vec<u8>> {
-    TARGETS.map(|name| (name, fs::read(project.path(&format!("out/{name}.parquet"))).unwrap())).into()
+    project.parquet_of(TARGETS)
 }
 
 #[track_caller]
@@ -233,9 +232,7 @@ fn places_are_those_of_the_unpacked_file_also_in_later_chunks() {
     for file in ["events/1.ndjson", "events/1.gz"] {
         let project = Project::new(PROJECT);
         if file.ends_with(".gz") {
-            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            gzip.write_all(whole.as_bytes()).unwrap();
-            project.write(file, gzip.finish().unwrap());
+            project.write(file, common::gzip(&whole));
         } else {
             // in two runs, the second one from the middle of the file
             project.write(file, &whole[..byte(3000)]);

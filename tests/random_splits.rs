@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::io::Write;
-
 use common::Project;
 use common::random::Random;
 use common::sample::{self, Seen, seen};
@@ -40,10 +38,8 @@ fn steps(random: &mut Random, lines: &[String]) -> Vec<Step> {
         let run = !random.one_in(4);
         match random.below(4) {
             0 => {
-                let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-                packed.write_all(&text).unwrap();
                 let file = format!("events/{}.ndjson.gz", number + 1);
-                steps.push(Step { file, bytes: packed.finish().unwrap(), run });
+                steps.push(Step { file, bytes: common::gzip(&text), run });
                 number += 2;
             }
             1 => {

@@ -64,7 +64,7 @@ parquet = "out/added.parquet"
 "#;
 
 fn targets(project: &Project) -> BTreeMap<&'static str, Vec<u8>> {
-    ["counters", "totals", "steps", "added"].map(|name| (name, fs::read(project.path(&format!("out/{name}.parquet"))).unwrap())).into()
+    project.parquet_of(["counters", "totals", "steps", "added"])
 }
 
 type Event = (usize, i64);

@@ -97,14 +97,20 @@ impl Project {
 
     /// The same for targets in another folder.
     pub fn parquet_in(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
-        SHOP_READ_MODELS
-            .iter()
-            .map(|name| {
-                let path = self.path(&format!("{folder}/{name}.parquet"));
-                let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                (name.to_string(), bytes)
-            })
-            .collect()
+        self.parquet_files(folder, SHOP_READ_MODELS).into_iter().map(|(name, bytes)| (name.to_string(), bytes)).collect()
+    }
+
+    /// The bytes of the Parquet targets of these names in `out`.
+    pub fn parquet_of<'n, const N: usize>(&self, names: [&'n str; N]) -> BTreeMap<&'n str, Vec<u8>> {
+        self.parquet_files("out", names)
+    }
+
+    fn parquet_files<'n, const N: usize>(&self, folder: &str, names: [&'n str; N]) -> BTreeMap<&'n str, Vec<u8>> {
+        let read = |name: &'n str| {
+            let path = self.path(&format!("{folder}/{name}.parquet"));
+            (name, fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+        };
+        names.map(read).into()
     }
 
     /// Nothing was ever published here.
@@ -196,6 +202,13 @@ pub fn example_of(page: &str) -> String {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)).unwrap();
     let (_, rest) = text.split_once("```toml\n").expect("an example");
     rest.split_once("```").expect("its end").0.to_string()
+}
+
+/// One gzip member.
+pub fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    member.write_all(bytes.as_ref()).unwrap();
+    member.finish().unwrap()
 }
 
 /// The lines of a log, each with its line break.
