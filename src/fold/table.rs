@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::key;
-use super::order::{BEFORE_ALL, ORDER_COLUMN, RowOrder};
+use super::order::{BEFORE_ALL, ORDER_COLUMN, OrderKey, RowOrder};
 use crate::project::{Aggregate, Order};
 use crate::source::Events;
 use crate::source::sequence::spread;
@@ -161,6 +161,19 @@ impl Table {
 
     pub fn is_empty(&self) -> bool {
         self.live_count == 0
+    }
+
+    /// Bytes of memory that it has reserved, without those of [`Table::heap_bytes`]; quickly told.
+    pub fn fixed_bytes(&self) -> u64 {
+        let keys = self.key_bytes.capacity() + self.key_spans.capacity() * size_of::<(usize, u32)>();
+        let rows = self.meta.capacity() * size_of::<Meta>() + self.live.capacity();
+        let order = self.order.as_ref().map_or(0, |order| order.rows.capacity() * size_of::<OrderKey>());
+        (self.index.allocation_size() + keys + rows + order) as u64 + self.state.iter().map(Column::fixed_bytes).sum::<u64>()
+    }
+
+    /// Bytes of long texts and nested values: every row is looked at.
+    pub fn heap_bytes(&self) -> u64 {
+        self.state.iter().map(Column::heap_bytes).sum()
     }
 
     /// The slots of living rows, oldest first.

@@ -79,6 +79,9 @@ pub struct Report {
     pub bytes_per_second: f64,
     /// The most memory the process ever held; none where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
+    /// Of the 64 partitions of the state, those that left memory for a while, since `--memory` did not hold all of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub partitions_put_away: u64,
     pub warnings: Vec<String>,
     pub bad: BadReport,
     /// What stopped the run, one line; none if nothing did.
@@ -276,6 +279,7 @@ impl Report {
             events_per_second: 0.0,
             bytes_per_second: 0.0,
             peak_memory_bytes: None,
+            partitions_put_away: 0,
             warnings: Vec::new(),
             bad: BadReport::default(),
             error: None,

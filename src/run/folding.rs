@@ -8,6 +8,7 @@ use super::decide::{Decision, SourceScans};
 use super::intake::{Intake, Part};
 use super::known_ids;
 use super::lanes::{self, Lane};
+use super::memory::Memory;
 use super::order_by::HandOver;
 use super::ordered::Late;
 use super::quarantine::{self, Quarantine};
@@ -44,6 +45,8 @@ pub(super) struct Folding<'r> {
     pub(super) late: Vec<Late>,
     /// By aggregate that has an `order_by`: its events of this run, to be sorted.
     pub(super) hand_over: Vec<Option<HandOver>>,
+    /// What the lanes may hold, and what is put away.
+    pub(super) memory: Memory,
     /// The generation that this run makes.
     pub(super) generation: u64,
 }
@@ -79,6 +82,7 @@ impl Run<'_> {
             quarantine: Vec::new(),
             late: vec![Late::default(); project.aggregates.len()],
             hand_over: Vec::new(),
+            memory: Memory::new(project, self.options, store, next.generation, &self.look),
             generation: next.generation,
         };
         folding.hand_over = folding.hand_overs();
@@ -206,6 +210,7 @@ impl<'r> Folding<'r> {
             event_tables: &mut replayed,
             rows_tables: &mut self.rows_tables,
             hand_over: &mut [],
+            memory: &mut self.memory,
         };
         scan.run(parts, files, &mut sinks, tally)?;
         self.give_back_tables(replayed);
@@ -252,6 +257,7 @@ impl<'r> Folding<'r> {
             Some(kept) => waiting::restore(&mut self.lanes, project, source, &active, &waiting::read(self.store.dir(), kept)?)?,
             None => 0,
         };
+        self.memory.put_off_waiting(project, self.store, source, &mut self.lanes)?;
         let scan = self.scan(source);
         let work = Work::fold(project, &active);
         let mut sinks = Sinks {
@@ -261,6 +267,7 @@ impl<'r> Folding<'r> {
             event_tables: &mut self.event_tables,
             rows_tables: &mut self.rows_tables,
             hand_over: &mut self.hand_over,
+            memory: &mut self.memory,
         };
         scan.run(parts, files, &mut sinks, tally)?;
         Ok(waited)
@@ -338,7 +345,8 @@ impl<'r> Folding<'r> {
     fn save(&mut self, next: &mut Manifest, report: &mut Report) -> Result<()> {
         let saving = std::time::Instant::now();
         let (project, store) = (self.run.project, self.store);
-        snapshot::save(project, store, self.last, self.decision, &self.lanes, next, report)?;
+        report.partitions_put_away = self.memory.partitions_put_away();
+        snapshot::save(project, store, self.last, self.decision, (&mut self.lanes, &mut self.memory), next, report)?;
         for (aggregate, late) in report.aggregates.iter_mut().zip(&self.late) {
             (aggregate.late_arrivals, aggregate.partitions_replayed) = (late.events, late.partitions);
             self.warnings.extend(late.warning(&aggregate.name));

@@ -97,7 +97,7 @@ fn run_given(project: &Project, test: &Test, watched: bool) -> Result<(Failures,
         for index in (0..project.aggregates.len()).filter(|index| project.aggregates[*index].has_order_by) {
             let rank = project.aggregates[index].rank(source);
             for batch in &round.batches {
-                accepted(index, batch, &mut |routed, event, key| {
+                accepted(index, batch, &mut |routed, event, key, _| {
                     ordered[index].push((order_key(key, rank), routed.clone(), event));
                     Ok(())
                 })?;

@@ -145,7 +145,7 @@ pub fn absent_keys(lanes: &[Lane], index: usize) -> Vec<Option<(i64, u16)>> {
 }
 
 /// What a source's streams have in a snapshot; the last column where the source is sorted.
-fn stream_schema(order: Order) -> Vec<(String, Type)> {
+pub fn stream_schema(order: Order) -> Vec<(String, Type)> {
     let mut columns = vec![
         ("stream".into(), Type::Varchar),
         ("version".into(), Type::BigInt),

@@ -18,6 +18,7 @@ pub mod intake;
 pub mod known_ids;
 mod lanes;
 mod look;
+mod memory;
 mod models;
 mod order_by;
 mod ordered;

@@ -35,9 +35,9 @@ pub struct HandOver {
 }
 
 /// The events of one aggregate in its order.
-struct Ordered {
-    lines: Sorted,
-    names: Vec<Arc<str>>,
+pub struct Ordered {
+    pub lines: Sorted,
+    pub names: Vec<Arc<str>>,
     least: Option<i64>,
 }
 
@@ -46,8 +46,9 @@ impl HandOver {
         HandOver { sorter, names: Vec::new(), numbers: HashMap::new(), least: None }
     }
 
-    /// Takes up the record of an event. `key`: its `order_by`; `rank`: that of its source; `parts`: of its scan.
-    pub fn push(&mut self, key: i64, rank: u16, parts: &[Part], batch: &Batch, event: u32) -> Result<()> {
+    /// Takes up the record of an event. `key`: its `order_by`; `rank`: that of its source; `at`: its place in its scan, 0
+    /// where events come in the order of their places; `parts`: of its scan.
+    pub fn push(&mut self, (key, rank, at): (i64, u16, u64), parts: &[Part], batch: &Batch, event: u32) -> Result<()> {
         let Origin { file, line, byte } = place(parts, batch, event);
         let text = batch.record(event as usize).ok_or_else(|| Error::internal("the text of a record that is ordered was not kept"))?;
         let file = match self.numbers.get(&file) {
@@ -59,10 +60,10 @@ impl HandOver {
         };
         self.least = Some(self.least.map_or(key, |least| least.min(key)));
         let byte = byte.unwrap_or_default();
-        self.sorter.push(&Line { key, rank, file, line, byte, flags: 0, text: text.as_bytes() })
+        self.sorter.push(&Line { key, rank, place: at, file, line, byte, flags: 0, text: text.as_bytes() })
     }
 
-    fn finish(self) -> Result<Ordered> {
+    pub fn finish(self) -> Result<Ordered> {
         Ok(Ordered { lines: self.sorter.finish()?, names: self.names, least: self.least })
     }
 }
@@ -186,8 +187,17 @@ impl Folding<'_> {
         };
         let scan = self.scan(source);
         let work = Work::nothing(project);
-        let mut sinks =
-            Sinks { lanes: &mut self.lanes, active: &active, work: &work, event_tables: &mut [], rows_tables: &mut [], hand_over: whole };
+        // no state is folded, but that of streams, anew
+        let memory = &mut self.memory.staying(project);
+        let mut sinks = Sinks {
+            lanes: &mut self.lanes,
+            active: &active,
+            work: &work,
+            event_tables: &mut [],
+            rows_tables: &mut [],
+            hand_over: whole,
+            memory,
+        };
         match sorted {
             Some(log) => scan.run_sorted(&mut log.lines.lines()?, &log.names, &mut sinks, &mut unseen)?,
             None => {

@@ -214,7 +214,7 @@ impl Folding<'_> {
                 names.push(record.origin.file.clone());
             }
             let (file, line, byte) = (names.len() as u32 - 1, record.origin.line, record.origin.byte.unwrap_or_default());
-            sorter.push(&Line { key, rank: 0, file, line, byte, flags: KEYED | QUIET, text: record.record.as_bytes() })?;
+            sorter.push(&Line { key, rank: 0, place: 0, file, line, byte, flags: KEYED | QUIET, text: record.record.as_bytes() })?;
         }
         let of_parts = self.scan(source).sort(parts, flags, files, &mut sorter, tally)?;
         tally.hashing.all_seen(parts.iter())?;
@@ -235,7 +235,7 @@ impl Folding<'_> {
         // what a replay or a dry scan sees is handed on where it counts, or not again
         let hand_over = if tally.counting { &mut self.hand_over[..] } else { &mut [] };
         let mut sinks =
-            Sinks { lanes: &mut self.lanes, active, work, event_tables: &mut taken, rows_tables: &mut self.rows_tables, hand_over };
+            Sinks { lanes: &mut self.lanes, active, work, event_tables: &mut taken, rows_tables: &mut self.rows_tables, hand_over, memory: &mut self.memory };
         scan.run_sorted(lines, names, &mut sinks, tally)?;
         self.give_back_tables(taken);
         Ok(())

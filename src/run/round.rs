@@ -63,24 +63,28 @@ impl Sequenced {
 }
 
 /// What a round does with the events that pass.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Work {
     /// By aggregate: the partitions that take part, a bit each.
     pub partitions: Vec<u64>,
     /// Nothing is folded; events that come too late are found (`Partition::late`).
     pub only_finds_late: bool,
+    /// The lanes whose state is not in memory, a bit each: the events of their streams wait for it.
+    pub away: u64,
+    /// What duplicates are told by without their streams (position, id) has judged these events before.
+    pub judged: bool,
 }
 
 impl Work {
     /// All partitions of the aggregates that are `active` fold, but for those whose events have an order of their own.
     pub fn fold(project: &Project, active: &[bool]) -> Work {
         let takes = |(active, aggregate): (&bool, &Aggregate)| if *active && !aggregate.has_order_by { u64::MAX } else { 0 };
-        Work { partitions: active.iter().zip(&project.aggregates).map(takes).collect(), only_finds_late: false }
+        Work { partitions: active.iter().zip(&project.aggregates).map(takes).collect(), ..Work::default() }
     }
 
     /// Nobody folds.
     pub fn nothing(project: &Project) -> Work {
-        Work { partitions: vec![0; project.aggregates.len()], only_finds_late: false }
+        Work { partitions: vec![0; project.aggregates.len()], ..Work::default() }
     }
 
     /// Whether a partition of an aggregate takes part.
@@ -105,6 +109,7 @@ pub fn fold_round(
         .collect();
     match project.sources[source].dedupe {
         Dedupe::Version | Dedupe::None => {}
+        Dedupe::Id | Dedupe::Position if work.judged => {}
         Dedupe::Id => known_ids::sequence(source, lanes, &batches),
         Dedupe::Position => {
             for batch in &batches {
@@ -174,13 +179,13 @@ pub fn count(routed: &Routed, event: usize, folded: &mut u64, filtered: &mut u64
     }
 }
 
-/// Takes an event of a batch, with the value of `order_by`.
-type GiveEvent<'a> = dyn FnMut(&Arc<Routed>, u32, i64) -> Result<()> + 'a;
+/// Takes an event, with the value of `order_by`, and the event of the batch at hand in whose place it passes.
+type GiveEvent<'a> = dyn FnMut(&Arc<Routed>, u32, i64, u32) -> Result<()> + 'a;
 
 /// Gives out the events of a batch that pass and concern an aggregate with an `order_by`, with its value, in the order in
 /// which they pass; of a record that became several events, the first one.
 pub fn accepted(index: usize, batch: &Sequenced, give: &mut GiveEvent) -> Result<()> {
-    let mut give = |routed: &Arc<Routed>, event: u32| {
+    let mut give = |routed: &Arc<Routed>, event: u32, at_event: u32| {
         let events = &routed.batch.events;
         let order = routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.order);
         let Ok(at) = order.binary_search_by_key(&event, |(event, _)| *event) else { return Ok(()) };
@@ -188,18 +193,18 @@ pub fn accepted(index: usize, batch: &Sequenced, give: &mut GiveEvent) -> Result
         if order[..at].last().is_some_and(|(other, _)| *other >= record) {
             return Ok(());
         }
-        give(routed, event, order[at].1)
+        give(routed, event, order[at].1, at_event)
     };
     let mut releases = batch.releases.iter().peekable();
     for (event, _) in batch.routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.order) {
         while let Some(release) = releases.next_if(|r| r.after < *event) {
-            give(&release.batch, release.event)?;
+            give(&release.batch, release.event, release.after)?;
         }
         if batch.verdicts.passes(*event as usize) {
-            give(&batch.routed, *event)?;
+            give(&batch.routed, *event, *event)?;
         }
     }
-    releases.try_for_each(|release| give(&release.batch, release.event))
+    releases.try_for_each(|release| give(&release.batch, release.event, release.after))
 }
 
 /// The events that folds could not apply, of each row in its order.
@@ -236,6 +241,10 @@ fn fold_batch(
 /// Sequences the streams of one lane and folds the aggregates whose key lies within a stream.
 fn sequence_lane(project: &Project, source: usize, work: &Work, number: usize, lane: &mut Lane, round: &[Sequenced]) -> LaneRound {
     let mut seen = LaneRound::default();
+    if work.away >> number & 1 == 1 {
+        put_off(number, round, &mut seen);
+        return seen;
+    }
     let sequenced = project.sources[source].dedupe == Dedupe::Version;
     for (i, batch) in round.iter().enumerate() {
         let routed = &batch.routed;
@@ -277,6 +286,22 @@ fn sequence_lane(project: &Project, source: usize, work: &Work, number: usize, l
         seen.releases.push(releases);
     }
     seen
+}
+
+/// Holds what belongs to a lane that is not in memory, but for what is known to be a duplicate.
+fn put_off(number: usize, round: &[Sequenced], seen: &mut LaneRound) {
+    for batch in round {
+        let events = &batch.routed.batch.events;
+        for &event in &batch.routed.by_stream[number] {
+            let (first, parts) = (event as usize, events.parts(event as usize));
+            match batch.verdicts.get(first) {
+                Verdict::Duplicate if events.route[first] == Route::Bad => {}
+                Verdict::Duplicate => seen.duplicates += parts as u64,
+                _ => batch.verdicts.set(first, parts, Verdict::Held),
+            }
+        }
+        seen.releases.push(Vec::new());
+    }
 }
 
 /// Appends the events of a batch that pass and that event table `number` takes.

@@ -14,6 +14,7 @@ use super::hashing::Hashing;
 use super::intake::Part;
 use super::lanes::Lane;
 use super::look::Look;
+use super::memory::Memory;
 use super::order_by::HandOver;
 use super::passing::Rounds;
 use super::reading::Reading;
@@ -46,6 +47,8 @@ pub struct Sinks<'a> {
     pub rows_tables: &'a mut [Vec<Appender>],
     /// Per aggregate that has an `order_by` and takes part: what passes is handed on here.
     pub hand_over: &'a mut [Option<HandOver>],
+    /// Sees to it that the lanes keep within their share of memory.
+    pub memory: &'a mut Memory,
 }
 
 /// What is needed for a scan and does not change in it.
@@ -73,8 +76,9 @@ impl Scan<'_> {
     /// Scans the parts in order. `files` are the manifest's entries of the files that the parts belong to:
     /// what was consumed is added to them. Bad records are counted in `tally`; errors end the scan.
     pub fn run(&self, parts: &[Part], files: &mut [manifest::LogFile], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
-        let decoder = Decoder::new(self.project, self.source);
+        let mut decoder = Decoder::new(self.project, self.source);
         let buffers = Buffers::default();
+        sinks.memory.begin(self, parts)?;
         let jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads, self.record_bytes_max);
         let mut rounds = Rounds::new(jobs, parts, self.project.sources[self.source].on_gap);
         tally.hashing.begin(parts, files)?;
@@ -91,6 +95,9 @@ impl Scan<'_> {
                     continue;
                 }
                 break;
+            }
+            if sinks.memory.needs_text() {
+                decoder.keep_text();
             }
             let segments = rounds.jobs().segments();
             let pieces = round
@@ -113,10 +120,13 @@ impl Scan<'_> {
             tally.scan_time += begun.elapsed();
             // a thread hashes what the others fold
             let mut hashing = std::mem::take(&mut tally.hashing);
-            let (hashed, folded) = rayon::join(|| hash(&mut hashing, parts, texts, &buffers), || self.fold(parts, batches, sinks, tally));
+            let (hashed, folded) = rayon::join(|| hash(&mut hashing, parts, &texts), || self.fold(parts, batches, sinks, tally));
             tally.hashing = hashing;
             hashed.and(folded)?;
+            texts.into_iter().for_each(|text| text.give_back(&buffers));
+            sinks.memory.keep_within(self, sinks.lanes)?;
         }
+        self.take_up_what_waits(sinks, tally)?;
         tally.hashing.note(files);
         reading.finish(tally);
         Ok(())
@@ -196,7 +206,7 @@ impl Scan<'_> {
                         flags |= KEYED;
                     }
                     let (number, byte) = (batch.first_line + line as u64, batch.first_byte + *start as u64);
-                    sorter.push(&Line { key, rank: 0, file: part as u32, line: number, byte, flags, text })?;
+                    sorter.push(&Line { key, rank: 0, place: 0, file: part as u32, line: number, byte, flags, text })?;
                 }
                 buffers.give_back(chunk.bytes);
             }
@@ -210,10 +220,10 @@ impl Scan<'_> {
     /// Scans sorted lines, as [`Scan::run`] scans parts of the log. `names`: of files, by [`Line::file`].
     pub fn run_sorted(&self, lines: &mut dyn LineSource, names: &[Arc<str>], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let decoder = Decoder::new(self.project, self.source);
+        sinks.memory.begin(self, &[])?;
         let mut ordinal = 0;
         loop {
             self.stop.check()?;
-            let begun = Instant::now();
             let mut round = Vec::new();
             while round.len() < self.round_chunks()
                 && let Some(chunk) = SortedChunk::fill(lines, names, ordinal)?
@@ -224,24 +234,32 @@ impl Scan<'_> {
             if round.is_empty() {
                 return Ok(());
             }
-            let routed = |sorted: SortedChunk| {
-                let mut batch = self.decoded(&decoder, &sorted.chunk)?;
-                (batch.origins, batch.quiet, batch.repeated) = (sorted.origins, sorted.quiet, sorted.repeated);
-                if decoder.keeps_text() {
-                    batch.text = sorted.chunk.bytes;
-                }
-                self.progress.add(0, batch.events.len() as u64);
-                Ok(self.routed(batch, sinks.active))
-            };
-            let mut pieces = round.into_par_iter().map(routed).collect::<Result<Vec<_>>>()?;
-            pieces.iter_mut().for_each(|routed| self.count(&[], &mut routed.batch, tally));
-            tally.scan_time += begun.elapsed();
-            self.fold(&[], pieces.into_iter().map(Arc::new).collect(), sinks, tally)?;
+            self.progress.add(0, round.iter().map(|chunk| chunk.origins.len() as u64).sum());
+            self.sorted_round(&decoder, round, sinks, tally)?;
+            sinks.memory.keep_within(self, sinks.lanes)?;
         }
     }
 
+    /// Decodes and folds a round of lines that have left the order of their log.
+    pub(super) fn sorted_round(&self, decoder: &Decoder, round: Vec<SortedChunk>, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
+        let begun = Instant::now();
+        let routed = |sorted: SortedChunk| {
+            let mut batch = self.decoded(decoder, &sorted.chunk)?;
+            (batch.origins, batch.quiet, batch.repeated) = (sorted.origins, sorted.quiet, sorted.repeated);
+            batch.places = sorted.places;
+            if decoder.keeps_text() {
+                batch.text = sorted.chunk.bytes;
+            }
+            Ok(self.routed(batch, sinks.active))
+        };
+        let mut pieces = round.into_par_iter().map(routed).collect::<Result<Vec<_>>>()?;
+        pieces.iter_mut().for_each(|routed| self.count(&[], &mut routed.batch, tally));
+        tally.scan_time += begun.elapsed();
+        self.fold(&[], pieces.into_iter().map(Arc::new).collect(), sinks, tally)
+    }
+
     /// What is told of events is held for a round.
-    fn round_chunks(&self) -> usize {
+    pub(super) fn round_chunks(&self) -> usize {
         if self.look.teller.is_some() { self.threads } else { ROUND_CHUNKS.max(4 * self.threads) }
     }
 
@@ -284,7 +302,9 @@ impl Scan<'_> {
     /// Sequences and folds a round.
     fn fold(&self, parts: &[Part], batches: Vec<Arc<Routed>>, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let begun = Instant::now();
-        let round = fold_round(self.project, self.source, sinks.work, sinks.lanes, batches, &mut tally.last_position);
+        let work = sinks.memory.work(self.project, sinks.work);
+        sinks.memory.watch(&batches);
+        let round = fold_round(self.project, self.source, &work, sinks.lanes, batches, &mut tally.last_position);
         if tally.counting {
             tally.folded += round.folded;
             tally.filtered += round.filtered;
@@ -309,9 +329,13 @@ impl Scan<'_> {
             let Some(hand_over) = hand_over.as_mut().filter(|_| sinks.active[index]) else { continue };
             let rank = self.project.aggregates[index].rank(self.source);
             for batch in &round.batches {
-                accepted(index, batch, &mut |routed, event, key| hand_over.push(key, rank, parts, &routed.batch, event))?;
+                let at = |event| sinks.memory.place(&batch.routed.batch, event);
+                accepted(index, batch, &mut |routed, event, key, before| {
+                    hand_over.push((key, rank, at(before)), parts, &routed.batch, event)
+                })?;
             }
         }
+        sinks.memory.take_round(self, parts, sinks.work, &round.batches)?;
         if let Some(teller) = self.look.teller {
             teller.round(parts, &round.batches, &round.aside, sinks.lanes)?;
         }
@@ -374,12 +398,22 @@ struct Text {
     routed: Arc<Routed>,
 }
 
-/// Hashes the texts of a round, which are in log order, and gives their buffers back.
-fn hash(hashing: &mut Hashing, parts: &[Part], texts: Vec<Text>, buffers: &Buffers) -> Result<()> {
+impl Text {
+    /// When its round is folded: the buffer is used again, unless some event waits.
+    fn give_back(self, buffers: &Buffers) {
+        if self.bytes.is_empty() || Arc::strong_count(&self.routed) == 1 {
+            buffers.give_back(self.bytes);
+        } else {
+            self.routed.batch.keep_text(self.bytes);
+        }
+    }
+}
+
+/// Hashes the texts of a round, which are in log order.
+fn hash(hashing: &mut Hashing, parts: &[Part], texts: &[Text]) -> Result<()> {
     for text in texts {
         let bytes = if text.bytes.is_empty() { &text.routed.batch.text } else { &text.bytes };
         hashing.add(&parts[text.segment], bytes)?;
-        buffers.give_back(text.bytes);
     }
     Ok(())
 }

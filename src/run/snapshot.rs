@@ -4,6 +4,7 @@ use super::append::Appender;
 use super::decide::Decision;
 use super::known_ids;
 use super::lanes::{self, Lane};
+use super::memory::Memory;
 use super::passing;
 use super::quarantine;
 use crate::error::Result;
@@ -91,7 +92,7 @@ pub fn save(
     store: &Store,
     last: Option<&Manifest>,
     decision: &Decision,
-    lanes: &[Lane],
+    (lanes, memory): (&mut [Lane], &mut Memory),
     next: &mut Manifest,
     report: &mut Report,
 ) -> Result<()> {
@@ -101,7 +102,10 @@ pub fn save(
         let (partitions, absent) = match kept {
             Some(kept) if !folded => (kept.partitions.clone(), kept.absent.clone()),
             kept => {
-                let partitions = lanes::save_aggregate(lanes, project, index, store, next.generation, kept)?;
+                let partitions = match memory.partitions(project, index, store, lanes)? {
+                    Some(put_away) => put_away,
+                    None => lanes::save_aggregate(lanes, project, index, store, next.generation, kept)?,
+                };
                 (partitions, lanes::absent_keys(lanes, index))
             }
         };
@@ -129,6 +133,7 @@ pub fn save(
             continue;
         }
         entry.streams = lanes::save_streams(lanes, project, source, store, next.generation)?;
+        entry.streams.extend(memory.stream_files(source));
         entry.passed = passing::save(lanes, source, &entry.name, store, next.generation)?;
         let kept = last.filter(|_| !decision.source_replay[source]).map_or(&[][..], |last| &last.ids);
         entry.ids = known_ids::save(lanes, source, &entry.name, store, next.generation, kept)?;

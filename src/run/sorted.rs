@@ -67,13 +67,15 @@ pub struct SortedChunk {
     pub origins: Vec<Origin>,
     pub quiet: Vec<u32>,
     pub repeated: Vec<u32>,
+    /// By line of the chunk: see [`Line::place`].
+    pub places: Vec<u64>,
 }
 
 impl SortedChunk {
     /// The next chunk; `None` at the end. `names`: of files, by [`Line::file`].
     pub fn fill(lines: &mut dyn LineSource, names: &[Arc<str>], ordinal: u64) -> Result<Option<SortedChunk>> {
         let chunk = Chunk { ordinal, segment: 0, starts_file: false, bytes: Vec::new(), pending: 0, packed: 0 };
-        let mut sorted = SortedChunk { chunk, origins: Vec::new(), quiet: Vec::new(), repeated: Vec::new() };
+        let mut sorted = SortedChunk { chunk, origins: Vec::new(), quiet: Vec::new(), repeated: Vec::new(), places: Vec::new() };
         while sorted.chunk.bytes.len() < CHUNK_BYTES as usize
             && let Some(line) = lines.next()?
         {
@@ -85,6 +87,7 @@ impl SortedChunk {
                 sorted.repeated.push(number);
             }
             let file = names.get(line.file as usize).cloned().unwrap_or_default();
+            sorted.places.push(line.place);
             sorted.origins.push(Origin { file, line: line.line, byte: Some(line.byte) });
             sorted.chunk.bytes.extend_from_slice(line.text);
             sorted.chunk.bytes.push(b'\n');

@@ -22,14 +22,16 @@ const BLOCK_BYTES: usize = 64 << 10;
 const MERGED_MAX: usize = 512;
 
 /// What stands before each line's text in a block.
-const HEAD_BYTES: usize = 8 + 2 + 8 + 4 + 8 + 8 + 1 + 4;
+const HEAD_BYTES: usize = 8 + 2 + 8 + 8 + 4 + 8 + 8 + 1 + 4;
 
 /// A line on its way through the sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// Lines are sorted by key, then rank, then in the order in which they came.
+    /// Lines are sorted by key, then rank, then place, then in the order in which they came.
     pub key: i64,
     pub rank: u16,
+    /// 0 where lines come in the order of their places.
+    pub place: u64,
     /// Where it lies: the sorter's user knows which file that is, and the line counts from 1.
     pub file: u32,
     pub line: u64,
@@ -45,6 +47,7 @@ pub struct Line<'a> {
 struct Entry {
     key: i64,
     rank: u16,
+    place: u64,
     flags: u8,
     file: u32,
     line: u64,
@@ -56,8 +59,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn order(&self) -> (i64, u16, u64) {
-        (self.key, self.rank, self.number)
+    fn order(&self) -> (i64, u16, u64, u64) {
+        (self.key, self.rank, self.place, self.number)
     }
 
     fn text<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
@@ -115,8 +118,8 @@ impl Sorter {
         let Ok(len) = u32::try_from(line.text.len()) else { return Err(Error::new(Kind::BadData, "a line is longer than 4 GiB")) };
         let (start, number) = (self.text.len(), self.count);
         self.text.extend_from_slice(line.text);
-        let Line { key, rank, flags, file, line, byte, .. } = *line;
-        self.entries.push(Entry { key, rank, flags, file, line, byte, number, start, len });
+        let Line { key, rank, place, flags, file, line, byte, .. } = *line;
+        self.entries.push(Entry { key, rank, place, flags, file, line, byte, number, start, len });
         self.count += 1;
         Ok(())
     }
@@ -174,6 +177,7 @@ impl<'a> RunWriter<'a> {
     fn push(&mut self, entry: &Entry, text: &[u8]) -> Result<()> {
         self.block.extend_from_slice(&entry.key.to_le_bytes());
         self.block.extend_from_slice(&entry.rank.to_le_bytes());
+        self.block.extend_from_slice(&entry.place.to_le_bytes());
         self.block.extend_from_slice(&entry.number.to_le_bytes());
         self.block.extend_from_slice(&entry.file.to_le_bytes());
         self.block.extend_from_slice(&entry.line.to_le_bytes());
@@ -255,6 +259,7 @@ impl Cursor {
         let head = self.block.get(self.at..self.at + HEAD_BYTES).ok_or_else(broken)?;
         let (key, rest) = head.split_first_chunk().ok_or_else(broken)?;
         let (rank, rest) = rest.split_first_chunk().ok_or_else(broken)?;
+        let (place, rest) = rest.split_first_chunk().ok_or_else(broken)?;
         let (number, rest) = rest.split_first_chunk().ok_or_else(broken)?;
         let (file, rest) = rest.split_first_chunk().ok_or_else(broken)?;
         let (line, rest) = rest.split_first_chunk().ok_or_else(broken)?;
@@ -264,6 +269,7 @@ impl Cursor {
         self.entry = Entry {
             key: i64::from_le_bytes(*key),
             rank: u16::from_le_bytes(*rank),
+            place: u64::from_le_bytes(*place),
             number: u64::from_le_bytes(*number),
             file: u32::from_le_bytes(*file),
             line: u64::from_le_bytes(*line),
@@ -310,7 +316,7 @@ impl<'a> Merge<'a> {
     fn new(spill: &'a Spill) -> Result<Self> {
         let mut heap = BinaryHeap::new();
         for run in 0..spill.runs.len() {
-            let entry = Entry { key: 0, rank: 0, flags: 0, file: 0, line: 0, byte: 0, number: 0, start: 0, len: 0 };
+            let entry = Entry { key: 0, rank: 0, place: 0, flags: 0, file: 0, line: 0, byte: 0, number: 0, start: 0, len: 0 };
             let mut cursor = Cursor { run, next_block: 0, block: Vec::new(), at: 0, entry };
             if cursor.advance(spill)? {
                 heap.push(cursor);
@@ -375,8 +381,8 @@ impl Lines<'_> {
                 (entry, entry.text(&self.sorted.text))
             }
         };
-        let Entry { key, rank, flags, file, line, byte, .. } = *entry;
-        Some(Line { key, rank, file, line, byte, flags, text })
+        let Entry { key, rank, place, flags, file, line, byte, .. } = *entry;
+        Some(Line { key, rank, place, file, line, byte, flags, text })
     }
 }
 
@@ -384,8 +390,8 @@ impl Lines<'_> {
 mod tests {
     use super::*;
 
-    /// Key, rank, line, text.
-    type Found = (i64, u16, u64, Vec<u8>);
+    /// Key, rank, place, line, text.
+    type Found = (i64, u16, u64, u64, Vec<u8>);
 
     /// Lines with keys that meet often, as they come out of a sort with this much memory.
     fn sorted(memory_bytes: usize, count: u64) -> (Sorted, Vec<Found>) {
@@ -399,6 +405,7 @@ mod tests {
             let line = Line {
                 key,
                 rank: (state >> 20) as u16 % 3,
+                place: (state >> 13) % 4,
                 file: 5,
                 line: number,
                 byte: number,
@@ -413,17 +420,17 @@ mod tests {
         while lines.advance().unwrap() {
             let line = lines.current().unwrap();
             assert_eq!((line.file, line.flags), (5, line.line as u8));
-            out.push((line.key, line.rank, line.line, line.text.to_vec()));
+            out.push((line.key, line.rank, line.place, line.line, line.text.to_vec()));
         }
         (sorted, out)
     }
 
     #[test]
-    fn lines_come_out_by_key_and_rank_and_else_as_they_came_in() {
+    fn lines_come_out_by_key_rank_and_place_and_else_as_they_came_in() {
         let (all, lines) = sorted(1 << 20, 3000);
         assert!(all.spill.is_none());
         assert_eq!(lines.len(), 3000);
-        assert!(lines.is_sorted_by_key(|(key, rank, number, _)| (*key, *rank, *number)));
+        assert!(lines.is_sorted_by_key(|(key, rank, place, number, _)| (*key, *rank, *place, *number)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The events of one chunk, by column, in the order of the log.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::project::{EventField, Order, TypePlan};
 use crate::sql::{Column, Value};
@@ -206,6 +206,10 @@ pub struct Batch {
     pub text: Vec<u8>,
     /// Where each line begins in the chunk; empty where the text is not kept.
     pub line_starts: Vec<u32>,
+    /// The text and where its lines begin, kept after all since events of the chunk wait.
+    late_text: OnceLock<(Vec<u8>, Vec<u32>)>,
+    /// By line, where it stands in its scan, for lines that were put aside by that scan; empty otherwise.
+    pub places: Vec<u64>,
     /// Where each line lies in the log, for lines that an earlier run has read; empty otherwise.
     pub origins: Vec<Origin>,
     /// Lines that are counted and reported elsewhere: those that waited at the end of an earlier run, say. Ascending.
@@ -237,11 +241,22 @@ impl Batch {
 
     /// A line of the chunk (from 0) as the log has it, without the line break; `None` where the text was not kept.
     pub fn raw(&self, line: u32) -> Option<&[u8]> {
+        let (text, line_starts) = match self.late_text.get() {
+            Some((text, line_starts)) => (text, line_starts),
+            None => (&self.text, &self.line_starts),
+        };
         let line = line as usize;
-        let start = *self.line_starts.get(line)? as usize;
-        let range: Range<usize> = start..self.line_starts.get(line + 1).map_or(self.text.len(), |next| *next as usize);
-        let bytes = self.text.get(range)?;
+        let start = *line_starts.get(line)? as usize;
+        let range: Range<usize> = start..line_starts.get(line + 1).map_or(text.len(), |next| *next as usize);
+        let bytes = text.get(range)?;
         Some(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+    }
+
+    /// Keeps the chunk's text, of a batch that was decoded without.
+    pub fn keep_text(&self, text: Vec<u8>) {
+        let behind_breaks = memchr::memchr_iter(b'\n', &text).map(|at| at as u32 + 1).filter(|start| (*start as usize) < text.len());
+        let line_starts = std::iter::once(0).chain(behind_breaks).collect();
+        let _ = self.late_text.set((text, line_starts));
     }
 
     /// What is wrong with the record on a line of the chunk. `bad` has to be in the order of lines.
@@ -265,6 +280,8 @@ impl Batch {
             bad: Vec::new(),
             text: Vec::new(),
             line_starts: Vec::new(),
+            late_text: OnceLock::new(),
+            places: Vec::new(),
             origins: Vec::new(),
             quiet: Vec::new(),
             repeated: Vec::new(),

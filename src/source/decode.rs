@@ -30,6 +30,8 @@ pub struct Decoder<'p> {
     data_at: Option<usize>,
     metadata_at: Option<usize>,
     upcasters: Upcasters<'p>,
+    /// Somebody needs the text of records whom the project does not tell of.
+    text_is_wanted: bool,
     types: RwLock<HashMap<String, Option<Arc<KnownType>>>>,
 }
 
@@ -116,6 +118,7 @@ impl<'p> Decoder<'p> {
             data_at,
             metadata_at,
             upcasters: Upcasters::new(project),
+            text_is_wanted: false,
             types: RwLock::default(),
         }
     }
@@ -144,11 +147,16 @@ impl<'p> Decoder<'p> {
         Ok(batch)
     }
 
+    /// Has the text of records kept from now on.
+    pub fn keep_text(&mut self) {
+        self.text_is_wanted = true;
+    }
+
     /// Whether the text of records is needed behind decoding.
     pub fn keeps_text(&self) -> bool {
         let project = self.project;
         let ordered_elsewhere = || project.aggregates.iter().any(|a| a.has_order_by && a.sources.contains(&self.source));
-        project.sources[self.source].keeps_text() || ordered_elsewhere()
+        self.text_is_wanted || project.sources[self.source].keeps_text() || ordered_elsewhere()
     }
 
     fn lines(

@@ -186,6 +186,30 @@ impl<B: Clone> Sequencer<B> {
         self.latest = self.latest.max(sort_key);
     }
 
+    /// Gives out the streams of which nothing waits, and forgets them: [`Sequencer::restore`] takes them up again.
+    pub fn take_settled(&mut self) -> Vec<Stream> {
+        let mut settled = Vec::with_capacity(self.streams.len());
+        let (mut held, mut passed) = (std::mem::take(&mut self.held), std::mem::take(&mut self.passed));
+        self.index = HashTable::new();
+        for (number, stream) in std::mem::take(&mut self.streams).into_iter().enumerate() {
+            let (waiting, ranges) = (held.remove(&(number as u32)), passed.remove(&(number as u32)));
+            if waiting.is_none() && ranges.is_none() {
+                // of one that has no version yet only conflicts came: nothing of it is known
+                settled.extend(stream.last.is_some().then_some(stream));
+                continue;
+            }
+            let number = self.insert(stream);
+            self.held.extend(waiting.map(|waiting| (number, waiting)));
+            self.passed.extend(ranges.map(|ranges| (number, ranges)));
+        }
+        settled
+    }
+
+    /// Bytes of memory that it has reserved, without what waits; long names count as far as 24 bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        (self.index.allocation_size() + self.streams.capacity() * size_of::<Stream>()) as u64
+    }
+
     /// Takes up events that waited at the end of an earlier run, in place of all that wait now. `mine`: the first
     /// part of each record of this partition. Gives how many events that are.
     pub fn restore_held(&mut self, batch: &B, events: &Events, mine: &[u32]) -> u64 {

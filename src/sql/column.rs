@@ -193,6 +193,36 @@ impl Column {
     }
 }
 
+/// What a column takes of memory.
+impl Column {
+    /// Bytes of the vectors themselves, as far as they are reserved.
+    pub fn fixed_bytes(&self) -> u64 {
+        let data = match &self.data {
+            Data::Bool(v) => v.capacity(),
+            Data::I32(v) => v.capacity() * size_of::<i32>(),
+            Data::I64(v) => v.capacity() * size_of::<i64>(),
+            Data::I128(v) => v.capacity() * size_of::<i128>(),
+            Data::F32(v) => v.capacity() * size_of::<f32>(),
+            Data::F64(v) => v.capacity() * size_of::<f64>(),
+            Data::Text(v) => v.capacity() * size_of::<CompactString>(),
+            Data::Values(v) => v.capacity() * size_of::<Value>(),
+        };
+        (data + self.nulls.capacity()) as u64
+    }
+
+    /// Bytes of long texts and nested values outside of the vectors: every row is looked at.
+    pub fn heap_bytes(&self) -> u64 {
+        match &self.data {
+            Data::Text(v) => v.iter().filter(|text| text.is_heap_allocated()).map(|text| text.capacity() as u64 + ALLOCATION_BYTES).sum(),
+            Data::Values(v) => v.iter().map(Value::heap_bytes).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// What an allocation costs beside the bytes that were asked for, about.
+pub const ALLOCATION_BYTES: u64 = 16;
+
 /// Typed access, for updates that need no [`Value`].
 impl Column {
     /// The unscaled number, the days or the microseconds of a row; `None` where it is NULL or of another kind.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use indexmap::{Equivalent, IndexMap};
 
+use super::column::ALLOCATION_BYTES;
 use super::datetime::interval_order;
 
 /// A value. Which variant a type uses:
@@ -63,6 +64,24 @@ impl Value {
 
     pub fn text(text: impl AsRef<str>) -> Value {
         Value::Text(CompactString::new(text))
+    }
+
+    /// Bytes outside of the value itself, about.
+    pub fn heap_bytes(&self) -> u64 {
+        const EACH: u64 = size_of::<Value>() as u64;
+        match self {
+            Value::Text(text) if text.is_heap_allocated() => text.capacity() as u64 + ALLOCATION_BYTES,
+            Value::Blob(bytes) => bytes.capacity() as u64 + 2 * ALLOCATION_BYTES,
+            Value::List(values) | Value::Struct(values) => {
+                values.capacity() as u64 * EACH + 2 * ALLOCATION_BYTES + values.iter().map(Value::heap_bytes).sum::<u64>()
+            }
+            // an entry has its hash, key and value, and a place in the index that is half empty
+            Value::Map(entries) => {
+                let inside: u64 = entries.iter().map(|(key, value)| key.heap_bytes() + value.heap_bytes()).sum();
+                entries.capacity() as u64 * (2 * EACH + 24) + 4 * ALLOCATION_BYTES + inside
+            }
+            _ => 0,
+        }
     }
 
     pub fn as_bool(&self) -> Option<bool> {

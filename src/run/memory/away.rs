@@ -1,0 +1,291 @@
+//! Lanes out of memory and back: their rows and streams as snapshot files.
+
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::tail::Tail;
+use super::{Memory, lanes_of};
+use crate::error::Result;
+use crate::files;
+use crate::fold::{self, PARTITIONS, Partition, Table, key};
+use crate::project::{Aggregate, Project};
+use crate::run::append::data_file;
+use crate::run::lanes::{Lane, stream_schema, unusable};
+use crate::source::sequence::Stream;
+use crate::sql::{Column, Value};
+use crate::state::manifest::{self, DataFile};
+use crate::state::{Frame, Store, parquet};
+
+/// The files that hold what is away. A lane may have several of a kind: they hold different rows.
+pub struct Pieces {
+    /// By aggregate and lane.
+    folds: Vec<Vec<Vec<DataFile>>>,
+    /// By source and lane.
+    streams: Vec<Vec<Vec<DataFile>>>,
+}
+
+impl Pieces {
+    pub fn new(project: &Project) -> Pieces {
+        Pieces {
+            folds: vec![vec![Vec::new(); PARTITIONS]; project.aggregates.len()],
+            streams: vec![vec![Vec::new(); PARTITIONS]; project.sources.len()],
+        }
+    }
+}
+
+impl Pieces {
+    /// About what a lane takes in memory, of what is away of it: its files are compressed.
+    pub fn bytes(&self, lane: usize) -> u64 {
+        self.folds.iter().chain(&self.streams).map(|of_lanes| unpacked_bytes(&of_lanes[lane])).sum()
+    }
+
+    /// The same for a partition of an aggregate.
+    pub fn bytes_of(&self, index: usize, lane: usize) -> u64 {
+        unpacked_bytes(&self.folds[index][lane])
+    }
+}
+
+fn unpacked_bytes(files: &[DataFile]) -> u64 {
+    files.iter().map(|file| (file.bytes * UNPACKED_FACTOR).max(file.rows * ROW_BYTES)).sum()
+}
+
+/// What a snapshot file takes in memory, as a multiple of its size, about.
+const UNPACKED_FACTOR: u64 = 4;
+
+/// What a row takes beside its values, about.
+const ROW_BYTES: u64 = 128;
+
+/// What one lane has written.
+struct Written {
+    lane: usize,
+    folds: Vec<(usize, DataFile)>,
+    streams: Vec<(usize, DataFile)>,
+}
+
+impl Memory {
+    /// Writes what leaves memory with the lanes whose bits are set, and frees it. Of the scan at hand also what waits, if
+    /// its lines are collected; else events go on waiting in memory.
+    pub(super) fn put_away(&mut self, project: &Project, store: &Store, lanes: &mut [Lane], chosen: u64) -> Result<()> {
+        if let (Some(tail), true, false) = (&mut self.tail, self.leaves, self.taking_up) {
+            for lane in lanes_of(chosen) {
+                let sequencer = &mut lanes[lane].sequencers[self.source];
+                for held in sequencer.held() {
+                    let batch = &held.batch.batch;
+                    let line = batch.events.line[held.event as usize];
+                    // the tail knows the names of parts by itself
+                    let origin = batch.origins.get(line as usize).cloned().unwrap_or_else(|| tail.origin(batch, line));
+                    tail.take_waiting(lane, &origin, batch.raw(line))?;
+                }
+                sequencer.forget_held();
+            }
+        }
+        let (this, all) = (&*self, lanes.par_iter_mut().enumerate());
+        let written = all.filter(|(lane, _)| chosen >> lane & 1 == 1).map(|(number, lane)| this.write_lane(project, store, number, lane));
+        for written in written.collect::<Result<Vec<_>>>()? {
+            for (index, file) in written.folds {
+                self.pieces.folds[index][written.lane].push(file);
+            }
+            for (source, file) in written.streams {
+                self.pieces.streams[source][written.lane].push(file);
+            }
+            (0..project.aggregates.len()).for_each(|index| self.account.forget(written.lane, index));
+        }
+        self.away |= chosen;
+        self.were_away |= chosen;
+        Ok(())
+    }
+
+    /// Events of lanes that are away, which waited since an earlier run, wait with the lines that are to come.
+    pub fn put_off_waiting(&mut self, project: &Project, store: &Store, source: usize, lanes: &mut [Lane]) -> Result<()> {
+        if self.away == 0 || !self.sources[source] {
+            return Ok(());
+        }
+        (self.source, self.leaves) = (source, true);
+        self.tail.get_or_insert_with(|| Tail::new(self.folder.clone()));
+        self.put_away(project, store, lanes, self.away)
+    }
+
+    fn write_lane(&self, project: &Project, store: &Store, number: usize, lane: &mut Lane) -> Result<Written> {
+        let mut written = Written { lane: number, folds: Vec::new(), streams: Vec::new() };
+        for (index, aggregate) in project.aggregates.iter().enumerate() {
+            if self.aggregates[index] && !aggregate.spans_streams {
+                let file = self.write_table(aggregate, store, number, &mut lane.folds[index])?;
+                written.folds.extend(file.map(|file| (index, file)));
+            }
+        }
+        for (source, definition) in project.sources.iter().enumerate().filter(|(source, _)| self.sources[*source]) {
+            let streams = lane.sequencers[source].take_settled();
+            if streams.is_empty() {
+                continue;
+            }
+            let dir = store.fresh_data_dir("streams", &definition.name)?;
+            let frame = streams_frame(&streams, definition);
+            written.streams.push((source, data_file(store, &dir.join(self.file_name(number)), &frame)?));
+        }
+        Ok(written)
+    }
+
+    /// Names no file that exists.
+    fn file_name(&self, lane: usize) -> String {
+        format!("gen-{}-lane-{lane}-{}.parquet", self.generation, self.files_written.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Writes the rows of a partition and forgets them; `None`: it had none.
+    fn write_table(&self, aggregate: &Aggregate, store: &Store, lane: usize, fold: &mut Partition) -> Result<Option<DataFile>> {
+        let table = std::mem::replace(&mut fold.table, Table::new(aggregate));
+        if table.is_empty() {
+            return Ok(None);
+        }
+        let dir = store.fresh_data_dir("snapshots", &aggregate.name)?;
+        let names = fold::stored_schema(aggregate).into_iter().map(|(name, _)| name).collect();
+        let frame = Frame { names, columns: table.columns() };
+        drop(table);
+        data_file(store, &dir.join(self.file_name(lane)), &frame).map(Some)
+    }
+
+    /// The same for partitions of an aggregate whose key spans streams.
+    pub(super) fn put_away_partitions(
+        &mut self,
+        project: &Project,
+        index: usize,
+        store: &Store,
+        lanes: &mut [Lane],
+        chosen: u64,
+    ) -> Result<()> {
+        let aggregate = &project.aggregates[index];
+        let (this, all) = (&*self, lanes.par_iter_mut().enumerate());
+        let chosen_ones = all.filter(|(lane, _)| chosen >> lane & 1 == 1);
+        let written = chosen_ones.map(|(number, lane)| Ok((number, this.write_table(aggregate, store, number, &mut lane.folds[index])?)));
+        for (lane, file) in written.collect::<Result<Vec<_>>>()? {
+            self.pieces.folds[index][lane].extend(file);
+            self.account.forget(lane, index);
+        }
+        self.were_away |= chosen;
+        Ok(())
+    }
+
+    /// Takes lanes up again: their files are read and removed.
+    pub(super) fn take_up(&mut self, project: &Project, store: &Store, lanes: &mut [Lane], chosen: u64) -> Result<()> {
+        let pieces = &self.pieces;
+        lanes.par_iter_mut().enumerate().filter(|(number, _)| chosen >> number & 1 == 1).try_for_each(|(number, lane)| {
+            for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(_, aggregate)| !aggregate.spans_streams) {
+                restore_rows(aggregate, store, &pieces.folds[index][number], &mut lane.folds[index].table)?;
+            }
+            for (source, definition) in project.sources.iter().enumerate() {
+                for file in &pieces.streams[source][number] {
+                    let frame = parquet::read(&store.data_path(&file.path), &stream_schema(definition.order))?;
+                    for row in 0..frame.rows() {
+                        let values: Vec<Value> = frame.columns.iter().map(|column| column.get(row)).collect();
+                        let [name, version, first, mark, ..] = &values[..] else { continue };
+                        let (Some(name), Some(version), Some(first), Some(mark)) =
+                            (name.as_text(), version.as_int(), first.as_int(), mark.as_int())
+                        else {
+                            return Err(unusable(&definition.name, "a stream's version is NULL"));
+                        };
+                        let hash = xxh3_64(name.as_bytes());
+                        lane.sequencers[source].restore(name, hash, version as i64, first as i64, mark as u64, i64::MIN);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let streams = self.pieces.streams.iter_mut();
+        let folds = self.pieces.folds.iter_mut().zip(&project.aggregates).filter(|(_, a)| !a.spans_streams).map(|(pieces, _)| pieces);
+        for pieces in folds.chain(streams) {
+            lanes_of(chosen).try_for_each(|lane| remove(store, &mut pieces[lane]))?;
+        }
+        self.away &= !chosen;
+        Ok(())
+    }
+
+    /// Takes up partitions of an aggregate whose key spans streams.
+    pub(super) fn take_up_partitions(
+        &mut self,
+        project: &Project,
+        index: usize,
+        store: &Store,
+        lanes: &mut [Lane],
+        chosen: u64,
+    ) -> Result<()> {
+        let pieces = &mut self.pieces.folds[index];
+        lanes.par_iter_mut().zip(&mut *pieces).enumerate().filter(|(number, _)| chosen >> number & 1 == 1).try_for_each(
+            |(_, (lane, pieces))| {
+                restore_rows(&project.aggregates[index], store, pieces, &mut lane.folds[index].table)?;
+                remove(store, pieces)
+            },
+        )
+    }
+
+    /// The partitions of an aggregate of which some are away, as a manifest names them; `None`: all are in memory.
+    pub fn partitions(
+        &mut self,
+        project: &Project,
+        index: usize,
+        store: &Store,
+        lanes: &mut [Lane],
+    ) -> Result<Option<Vec<manifest::Partition>>> {
+        if self.pieces.folds[index].iter().all(Vec::is_empty) {
+            return Ok(None);
+        }
+        // what is away in one file stays as it is
+        let is_whole = |lane: &usize| self.pieces.folds[index][*lane].len() == 1 && lanes[*lane].folds[index].table.is_empty();
+        let (in_memory, in_pieces): (Vec<usize>, Vec<usize>) =
+            lanes_of(u64::MAX).filter(|lane| !is_whole(lane)).partition(|lane| self.pieces.folds[index][*lane].is_empty());
+        let in_memory = in_memory.into_iter().map(|lane| 1 << lane).sum();
+        self.put_away_partitions(project, index, store, lanes, in_memory)?;
+        for lane in in_pieces {
+            self.take_up_partitions(project, index, store, lanes, 1 << lane)?;
+            self.put_away_partitions(project, index, store, lanes, 1 << lane)?;
+        }
+        let bits = PARTITIONS.ilog2() as u8;
+        let partition = |(lane, pieces): (usize, &Vec<DataFile>)| manifest::Partition {
+            prefix_bits: bits,
+            prefix: lane as u64,
+            base: pieces.first().cloned(),
+            deltas: Vec::new(),
+        };
+        Ok(Some(self.pieces.folds[index].iter().enumerate().map(partition).collect()))
+    }
+
+    /// The files of the streams of a source that are away.
+    pub fn stream_files(&self, source: usize) -> Vec<DataFile> {
+        self.pieces.streams[source].iter().flatten().cloned().collect()
+    }
+}
+
+/// Removes files whose rows are in memory again.
+fn remove(store: &Store, pieces: &mut Vec<DataFile>) -> Result<()> {
+    pieces.drain(..).try_for_each(|file| files::remove_file(&store.data_path(&file.path)))
+}
+
+fn restore_rows(aggregate: &Aggregate, store: &Store, pieces: &[DataFile], table: &mut Table) -> Result<()> {
+    for file in pieces {
+        let frame = parquet::read(&store.data_path(&file.path), &fold::stored_schema(aggregate))?;
+        for row in 0..frame.rows() {
+            let values: Vec<Value> = frame.columns[..aggregate.keys.len()].iter().map(|column| column.get(row)).collect();
+            let mut bytes = Vec::new();
+            if !key::encode(&values, &mut bytes) {
+                return Err(unusable(&aggregate.name, "a key is NULL"));
+            }
+            table.restore(&frame.columns, row, &bytes);
+        }
+    }
+    if !pieces.is_empty() {
+        // no generation names these files
+        table.dirty = true;
+    }
+    Ok(())
+}
+
+fn streams_frame(streams: &[Stream], source: &crate::project::Source) -> Frame {
+    let schema = stream_schema(source.order);
+    let mut columns: Vec<Column> = schema.iter().map(|(_, ty)| Column::new(ty.clone())).collect();
+    for stream in streams {
+        let version = stream.last.map_or(Value::Null, |last| Value::Int(last as i128));
+        let row = [Value::text(&stream.name), version, Value::Int(stream.first as i128), Value::Int(stream.mark as i128)];
+        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+    }
+    Frame { names: schema.into_iter().map(|(name, _)| name).collect(), columns }
+}

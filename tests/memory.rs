@@ -1,0 +1,247 @@
+//! State that `--memory` does not hold: partitions leave memory and come back, and nobody can tell from what is published.
+
+mod common;
+
+use std::fmt::Write as _;
+
+use common::random::Random;
+use common::{Project, adds_up, number, seeds};
+
+/// Everything that partitions have to bring back: rows of one stream and of many, rows that are deleted and that are
+/// given out, events that wait, that come twice, two sources, and an order across both.
+const PROJECT: &str = r#"
+[project]
+name = "memory"
+
+[source.bank]
+files = ["bank/*.ndjson"]
+on_gap = "wait"
+
+[source.shop]
+files = ["shop/*.ndjson"]
+dedupe = "DEDUPE"
+
+[event.Opened]
+name = "VARCHAR NOT NULL"
+[event.Paid]
+amount = "DECIMAL(12,2) NOT NULL"
+place = "VARCHAR NOT NULL"
+[event.Closed]
+[event.Sold]
+item = "VARCHAR NOT NULL"
+qty = "INTEGER NOT NULL"
+[event.Cleared]
+
+[[upcast]]
+type = "Both"
+into = [{ type = "Paid" }, { type = "Closed" }]
+
+[aggregate.account]
+source = "bank"
+stream = "account-{account}"
+[aggregate.account.state]
+name = "VARCHAR"
+total = "DECIMAL(18,2) DEFAULT 0"
+places = "MAP(VARCHAR, INTEGER) DEFAULT MAP {}"
+status = "VARCHAR DEFAULT 'open'"
+[aggregate.account.on.Opened]
+set.name = "data.name"
+[aggregate.account.on.Paid]
+set.total = "total + data.amount"
+set.places = "map_put(places, data.place, coalesce(places[data.place], 0) + 1)"
+[[aggregate.account.on.Closed]]
+set.status = "CASE status WHEN 'open' THEN 'closed' ELSE 'open' END"
+[[aggregate.account.on.Closed]]
+when = "total > 900"
+delete = true
+[aggregate.account.rows.statuses]
+status = "VARCHAR"
+[[aggregate.account.after]]
+when = "status IS DISTINCT FROM old.status"
+emit.statuses = { status = "status" }
+
+[aggregate.place]
+source = "bank"
+key = { place = "data.place" }
+[aggregate.place.state]
+paid = "DECIMAL(18,2) DEFAULT 0"
+trail = "BIGINT DEFAULT 0"
+[aggregate.place.rows.large]
+amount = "DECIMAL(12,2)"
+[aggregate.place.on.Paid]
+set.paid = "paid + data.amount"
+set.trail = "(trail * 31 + hash(event.stream) % 1000 + event.version) % 1000003"
+[[aggregate.place.after]]
+when = "paid - old.paid > 450"
+emit.large = { amount = "paid - old.paid" }
+
+[aggregate.item]
+source = "shop"
+key = { item = "data.item" }
+[aggregate.item.state]
+sold = "BIGINT DEFAULT 0"
+trail = "BIGINT DEFAULT 0"
+[aggregate.item.on.Sold]
+set.sold = "sold + data.qty"
+set.trail = "(trail * 31 + hash(event.stream) % 1000 + data.qty) % 1000003"
+[aggregate.item.on.Cleared]
+all = true
+set.sold = "sold - sold % 2"
+
+[aggregate.till]
+source = "shop"
+stream = "till-{till}"
+[aggregate.till.state]
+sold = "BIGINT DEFAULT 0"
+[aggregate.till.on.Sold]
+set.sold = "sold + data.qty"
+
+[aggregate.day]
+source = ["bank", "shop"]
+order_by = "event.time"
+key = { day = "event.time::DATE" }
+[aggregate.day.state]
+trail = "BIGINT DEFAULT 0"
+[aggregate.day.on."Paid|Sold"]
+set.trail = "(trail * 31 + hash(event.stream) % 1000 + coalesce(event.version, 7)) % 1000003"
+
+[read_model.accounts]
+sql = "SELECT * FROM account"
+[[read_model.accounts.to]]
+parquet = "out/accounts.parquet"
+[read_model.statuses]
+sql = 'SELECT * FROM "account".statuses'
+[[read_model.statuses.to]]
+parquet = "out/statuses.parquet"
+[read_model.places]
+sql = "SELECT * FROM place"
+[[read_model.places.to]]
+parquet = "out/places.parquet"
+[read_model.large]
+sql = 'SELECT * FROM "place".large'
+[[read_model.large.to]]
+parquet = "out/large.parquet"
+[read_model.items]
+sql = "SELECT * FROM item"
+[[read_model.items.to]]
+parquet = "out/items.parquet"
+[read_model.tills]
+sql = "SELECT * FROM till"
+[[read_model.tills.to]]
+parquet = "out/tills.parquet"
+[read_model.days]
+sql = "SELECT * FROM day"
+[[read_model.days.to]]
+parquet = "out/days.parquet"
+[read_model.payments]
+sql = 'SELECT * FROM events."Paid"'
+[[read_model.payments.to]]
+parquet = "out/payments.parquet"
+"#;
+
+const READ_MODELS: [&str; 8] = ["accounts", "statuses", "places", "large", "items", "tills", "days", "payments"];
+
+/// Too little for the state of these logs.
+const LITTLE: &str = "1MB";
+
+/// A log of the bank: streams side by side, events that come early and twice, a hole in some streams at the end.
+fn bank_log(random: &mut Random, events: usize) -> Vec<String> {
+    let accounts = 1 + events / 5;
+    let mut versions = vec![0u64; accounts];
+    let mut lines: Vec<String> = Vec::new();
+    for number in 0..events {
+        let account = if random.one_in(5) { 0 } else { random.below(accounts) };
+        let version = &mut versions[account];
+        *version += 1;
+        let place = if random.one_in(3) { random.below(9) } else { random.below(1 + events / 4) };
+        let paid = format!(r#"{{"amount":"{}.{:02}","place":"the place of the name {place}"}}"#, random.below(500), random.below(100));
+        let (kind, data) = match *version {
+            1 => ("Opened", format!(r#"{{"name":"the account \"{account}\" of somebody"}}"#)),
+            _ if random.one_in(9) => ("Closed", "{}".to_string()),
+            _ if random.one_in(9) => ("Both", paid),
+            _ => ("Paid", paid),
+        };
+        let time = format!("2026-05-{:02}T12:00:00Z", 1 + number * 28 / events.max(1));
+        lines.push(format!(r#"{{"stream_id":"account-{account}","type":"{kind}","version":{version},"time":"{time}","data":{data}}}"#));
+    }
+    for at in 1..lines.len() {
+        if random.one_in(10) {
+            let far = if random.one_in(4) { at } else { at.min(20) };
+            lines.swap(at, at - 1 - random.below(far));
+        }
+        if random.one_in(20) {
+            let line = lines[at - 1].clone();
+            write!(lines[at], "\n{line}").unwrap();
+        }
+    }
+    lines
+}
+
+fn shop_log(random: &mut Random, events: usize) -> Vec<String> {
+    let line = |number: usize| {
+        let (till, item) = (random.below(1 + events / 4), random.below(1 + events / 3));
+        let time = format!("2026-05-{:02}T{:02}:00:00Z", 1 + number * 28 / events.max(1), random.below(24));
+        let id = if random.one_in(15) { number / 2 } else { number };
+        let (kind, qty) = if random.one_in(200) { ("Cleared", 0) } else { ("Sold", random.below(9)) };
+        format!(
+            r#"{{"stream_id":"till-{till}","type":"{kind}","id":"sale {id}","position":{id},"time":"{time}","data":{{"item":"the item {item} of the shop","qty":{qty}}}}}"#
+        )
+    };
+    (0..events).map(line).collect()
+}
+
+fn append(project: &Project, file: &str, lines: &[String]) {
+    project.append(file, lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+}
+
+/// What a report says of the state, without times and memory.
+fn told(report: &serde_json::Value) -> serde_json::Value {
+    let mut told = report.clone();
+    for name in ["started_at", "stages", "events_per_second", "bytes_per_second", "peak_memory_bytes", "partitions_put_away", "command"] {
+        told.as_object_mut().unwrap().remove(name);
+    }
+    for model in told["read_models"].as_array_mut().unwrap() {
+        model["targets"] = serde_json::Value::Null;
+    }
+    told
+}
+
+#[track_caller]
+fn run(project: &Project, command: &str, memory: &str, threads: &str) -> serde_json::Value {
+    let output = project.foldline(&[command, "--json", "--memory", memory, "--threads", threads]);
+    adds_up(&output, &format!("{command} with {memory}"))
+}
+
+#[test]
+fn a_run_whose_state_does_not_fit_gives_what_one_gives_whose_state_does() {
+    for seed in seeds(4) {
+        let mut random = Random(seed);
+        let dedupe = ["none", "id", "position"][seed as usize % 3];
+        let project_file = PROJECT.replace("DEDUPE", dedupe);
+        let (roomy, tight) = (Project::new(&project_file), Project::new(&project_file));
+        let (bank, shop) = (bank_log(&mut random, 6000), shop_log(&mut random, 3000));
+        let (mut bank_from, mut shop_from) = (0, 0);
+        for (piece, part) in [0.6, 0.65, 1.0].into_iter().enumerate() {
+            let (bank_to, shop_to) = ((bank.len() as f64 * part) as usize, (shop.len() as f64 * part) as usize);
+            for project in [&roomy, &tight] {
+                append(project, "bank/log.ndjson", &bank[bank_from..bank_to]);
+                append(project, "shop/log.ndjson", &shop[shop_from..shop_to]);
+            }
+            (bank_from, shop_from) = (bank_to, shop_to);
+            let expected = run(&roomy, "run", "1GB", "2");
+            assert_eq!(number(&expected["partitions_put_away"]), 0);
+            let found = run(&tight, "run", LITTLE, random.of(&["1", "2", "3"]));
+            assert!(number(&found["partitions_put_away"]) > 0, "seed {seed}, piece {piece}: everything fitted");
+            assert_eq!(told(&found), told(&expected), "seed {seed}, piece {piece}");
+            for (name, bytes) in roomy.parquet_of(READ_MODELS) {
+                assert!(tight.parquet_of([name])[name] == bytes, "{name} differs: seed {seed}, piece {piece}");
+            }
+        }
+        // a rebuild of the whole
+        let expected = told(&run(&roomy, "rebuild", "1GB", "2"));
+        assert_eq!(told(&run(&tight, "rebuild", LITTLE, "2")), expected, "seed {seed}, rebuild");
+        for (name, bytes) in roomy.parquet_of(READ_MODELS) {
+            assert!(tight.parquet_of([name])[name] == bytes, "{name} differs: seed {seed}, rebuild");
+        }
+    }
+}
