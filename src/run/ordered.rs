@@ -234,8 +234,15 @@ impl Folding<'_> {
         let mut taken = self.take_tables(tables);
         // what a replay or a dry scan sees is handed on where it counts, or not again
         let hand_over = if tally.counting { &mut self.hand_over[..] } else { &mut [] };
-        let mut sinks =
-            Sinks { lanes: &mut self.lanes, active, work, event_tables: &mut taken, rows_tables: &mut self.rows_tables, hand_over, memory: &mut self.memory };
+        let mut sinks = Sinks {
+            lanes: &mut self.lanes,
+            active,
+            work,
+            event_tables: &mut taken,
+            rows_tables: &mut self.rows_tables,
+            hand_over,
+            memory: &mut self.memory,
+        };
         scan.run_sorted(lines, names, &mut sinks, tally)?;
         self.give_back_tables(taken);
         Ok(())

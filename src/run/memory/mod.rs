@@ -22,13 +22,13 @@ use account::Account;
 use away::Pieces;
 use tail::Tail;
 
+use super::Options;
 use super::intake::Part;
 use super::lanes::Lane;
+use super::look::Look;
 use super::order_by::HandOver;
 use super::round::{Sequenced, Work};
 use super::scan::Scan;
-use super::Options;
-use super::look::Look;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{PARTITIONS, Routed};
 use crate::project::{Aggregate, OnGap, Order, Project};

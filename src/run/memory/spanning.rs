@@ -19,7 +19,7 @@ use crate::run::scan::{Scan, Sinks};
 use crate::run::sorting::{Line, Lines, Sorter};
 use crate::run::tally::Tally;
 use crate::source::chunks::{CHUNK_BYTES, Chunk};
-use crate::source::sequence::Verdicts;
+use crate::source::sequence::{Release, Verdicts};
 use crate::source::{Decoder, Origin};
 
 /// Lines of one partition that follow each other in the log.
@@ -55,43 +55,55 @@ struct Piece {
     routed: Arc<Routed>,
 }
 
+/// An event that passes, a partition that it touches, and the event of the batch at hand in whose place it passes.
+struct Passing<'b> {
+    routed: &'b Arc<Routed>,
+    event: u32,
+    partition: usize,
+    before: u32,
+}
+
+fn released(index: usize, release: &Release<Arc<Routed>>) -> impl Iterator<Item = Passing<'_>> {
+    let Release { after, batch: routed, event } = release;
+    let parts = routed.touches[index].as_ref().map_or(&[][..], |touches| touches.parts()).iter().enumerate();
+    let touched = parts.filter(|(_, part)| !part.of_event(*event).is_empty());
+    touched.map(|(partition, _)| Passing { routed, event: *event, partition, before: *after })
+}
+
+/// The events of a batch that pass and concern an aggregate, in the order in which they pass.
+fn passing(index: usize, batch: &Sequenced) -> Vec<Passing<'_>> {
+    let mut all = Vec::new();
+    let mut releases = batch.releases.iter().peekable();
+    for (event, partition) in batch.routed.touches[index].as_ref().map_or(Vec::new(), |touches| touches.by_event()) {
+        while let Some(release) = releases.next_if(|release| release.after < event) {
+            all.extend(released(index, release));
+        }
+        if batch.verdicts.passes(event as usize) {
+            all.push(Passing { routed: &batch.routed, event, partition, before: event });
+        }
+    }
+    all.extend(releases.flat_map(|release| released(index, release)));
+    all
+}
+
 impl Memory {
     /// Hands over the records of a round that pass and concern an aggregate, once for each partition that they touch.
     pub(super) fn hand_over_spanning(&mut self, aggregate: &Aggregate, index: usize, parts: &[Part], round: &[Sequenced]) -> Result<()> {
         let (folder, sort_bytes) = (&self.folder, self.sort_bytes);
         let mut hand_over = self.hand_over[index].take().unwrap_or_else(|| HandOver::new(Sorter::new(folder.clone(), sort_bytes)));
         for batch in round {
-            let mut last: Option<(*const Routed, u32, usize)> = None;
-            let mut give = |routed: &Arc<Routed>, event: u32, partition: usize, before: u32| -> Result<()> {
+            let mut last = None;
+            for Passing { routed, event, partition, before } in passing(index, batch) {
                 let events = &routed.batch.events;
                 let record = (0..=event).rev().find(|part| !events.is_follower(*part as usize)).unwrap_or(event);
                 // a row of a replica may go on in another partition: they are folded together
                 let partition = if aggregate.is_replica { 0 } else { partition };
                 let this = (Arc::as_ptr(routed), record, partition);
-                if last.replace(this) == Some(this) {
-                    return Ok(());
-                }
-                hand_over.push((partition as i64, 0, self.place(&batch.routed.batch, before)), parts, &routed.batch, event)
-            };
-            let mut releases = batch.releases.iter().peekable();
-            let mut released = |before: Option<u32>, give: &mut dyn FnMut(&Arc<Routed>, u32, usize, u32) -> Result<()>| -> Result<()> {
-                while let Some(release) = releases.next_if(|release| before.is_none_or(|event| release.after < event)) {
-                    let Some(touches) = &release.batch.touches[index] else { continue };
-                    for (partition, part) in touches.parts().iter().enumerate() {
-                        if !part.of_event(release.event).is_empty() {
-                            give(&release.batch, release.event, partition, release.after)?;
-                        }
-                    }
-                }
-                Ok(())
-            };
-            for (event, partition) in batch.routed.touches[index].as_ref().map_or(Vec::new(), |touches| touches.by_event()) {
-                released(Some(event), &mut give)?;
-                if batch.verdicts.passes(event as usize) {
-                    give(&batch.routed, event, partition, event)?;
+                if last.replace(this) != Some(this) {
+                    let place = self.place(&batch.routed.batch, before);
+                    hand_over.push((partition as i64, 0, place), parts, &routed.batch, event)?;
                 }
             }
-            released(None, &mut give)?;
         }
         self.hand_over[index] = Some(hand_over);
         Ok(())
@@ -124,7 +136,12 @@ impl Scan<'_> {
             let mut bundles: Vec<(u64, Bundle)> = Vec::new();
             let mut room = sinks.memory.bytes_max / 2;
             while bundles.len() < self.round_chunks()
-                && sinks.memory.fits(index, bundles.last().map(|(_, bundle)| bundle.partition), more.then(|| lines.current()).flatten(), &mut room)
+                && sinks.memory.fits(
+                    index,
+                    bundles.last().map(|(_, bundle)| bundle.partition),
+                    more.then(|| lines.current()).flatten(),
+                    &mut room,
+                )
                 && let Some(bundle) = Bundle::fill(&mut lines, &ordered.names, &mut more)?
             {
                 bundles.push((ordinal, bundle));
@@ -189,7 +206,11 @@ impl Memory {
     ) -> Result<()> {
         let held = self.held(scan.project, lanes);
         if !self.aggregates[index] {
-            return if held.staying > self.bytes_max { Err(self.exceeded("the state that cannot be put away", held.staying)) } else { Ok(()) };
+            return if held.staying > self.bytes_max {
+                Err(self.exceeded("the state that cannot be put away", held.staying))
+            } else {
+                Ok(())
+            };
         }
         self.spanning_away[index] |= held.spanning[index] > self.bytes_max / 4;
         if self.spanning_away[index] {

@@ -16,8 +16,8 @@ use crate::run::intake::Part;
 use crate::run::round::Sequenced;
 use crate::run::sorted::{LineSource, QUIET};
 use crate::run::sorting::Line;
-use crate::source::{Batch, Origin};
 use crate::source::sequence::Verdict;
+use crate::source::{Batch, Origin};
 
 /// Bytes of a block before it is compressed, about; each lane fills one.
 const BLOCK_BYTES: usize = 64 << 10;
