@@ -86,7 +86,7 @@ impl Run<'_> {
             generation: next.generation,
         };
         folding.hand_over = folding.hand_overs();
-        snapshot::load(project, store, last, decision, &mut folding.lanes)?;
+        snapshot::load(project, store, last, decision, (&mut folding.lanes, &mut folding.memory))?;
         if let Some(teller) = self.look.teller {
             teller.arm(&mut folding.lanes);
             folding.event_tables.fill_with(|| None);

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::append::data_file;
 use super::aside::StoppedStreams;
+use super::memory::FILES_AT_ONCE;
 use crate::error::{Error, Kind, Result};
 use crate::fold::order::{BEFORE_ALL, key_and_rank, order_key};
 use crate::fold::{self, PARTITIONS, Partition, Routed, key, partition_of};
@@ -52,16 +53,31 @@ pub fn lane_of(aggregate: &Aggregate, key_bytes: &[u8], values: &[Value]) -> usi
     partition_of(xxh3_64(stream.unwrap_or_default().as_bytes()))
 }
 
-/// Takes up an aggregate's snapshot.
-pub fn load_aggregate(lanes: &mut [Lane], project: &Project, index: usize, store: &Store, last: &manifest::Aggregate) -> Result<()> {
-    let aggregate = &project.aggregates[index];
-    let schema = fold::stored_schema(aggregate);
+/// Takes up an aggregate's snapshot. `between`: what is done behind some files.
+pub fn load_aggregate(
+    lanes: &mut [Lane],
+    project: &Project,
+    index: usize,
+    store: &Store,
+    last: &manifest::Aggregate,
+    mut between: impl FnMut(&mut [Lane]) -> Result<()>,
+) -> Result<()> {
     for (lane, absent) in lanes.iter_mut().zip(&last.absent) {
         if let (Some(order), Some((key, rank))) = (&mut lane.folds[index].table.order, absent) {
             order.restore_absent(order_key(*key, *rank));
         }
     }
     let files: Vec<&manifest::Partition> = last.partitions.iter().filter(|p| p.base.is_some()).collect();
+    for files in files.chunks(FILES_AT_ONCE) {
+        load_files(lanes, project, index, store, files)?;
+        between(lanes)?;
+    }
+    Ok(())
+}
+
+fn load_files(lanes: &mut [Lane], project: &Project, index: usize, store: &Store, files: &[&manifest::Partition]) -> Result<()> {
+    let aggregate = &project.aggregates[index];
+    let schema = fold::stored_schema(aggregate);
     let rows = files
         .par_iter()
         .map(|partition| {
@@ -167,8 +183,15 @@ pub fn forget_streams(lanes: &mut [Lane], project: &Project, source: usize) {
     }
 }
 
-/// Takes up a source's last versions.
-pub fn load_streams(lanes: &mut [Lane], project: &Project, source: usize, store: &Store, last: &manifest::Source) -> Result<()> {
+/// Takes up a source's last versions. `between`: what is done behind some files.
+pub fn load_streams(
+    lanes: &mut [Lane],
+    project: &Project,
+    source: usize,
+    store: &Store,
+    last: &manifest::Source,
+    mut between: impl FnMut(&mut [Lane]) -> Result<()>,
+) -> Result<()> {
     for file in &last.streams {
         let frame = parquet::read(&store.data_path(&file.path), &stream_schema(project.sources[source].order))?;
         for row in 0..frame.rows() {
@@ -183,6 +206,7 @@ pub fn load_streams(lanes: &mut [Lane], project: &Project, source: usize, store:
             let lane = &mut lanes[partition_of(hash)];
             lane.sequencers[source].restore(name, hash, version as i64, first as i64, mark as u64, sort_key);
         }
+        between(lanes)?;
     }
     Ok(())
 }

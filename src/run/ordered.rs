@@ -250,7 +250,7 @@ impl Folding<'_> {
 
     fn reload_streams(&mut self, source: usize, kept: &manifest::Source) -> Result<()> {
         lanes::forget_streams(&mut self.lanes, self.run.project, source);
-        lanes::load_streams(&mut self.lanes, self.run.project, source, self.store, kept)?;
+        lanes::load_streams(&mut self.lanes, self.run.project, source, self.store, kept, |_| Ok(()))?;
         known_ids::load(&mut self.lanes, source, self.store, kept)
     }
 

@@ -15,29 +15,42 @@ use crate::report::{AggregateReport, FoldMode, Report};
 use crate::state::Store;
 use crate::state::manifest::{self, Manifest};
 
-/// Takes up the last snapshot of whatever goes on from it.
-pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision: &Decision, lanes: &mut [Lane]) -> Result<()> {
+/// Takes up the last snapshot of whatever goes on from it, as far as `memory` has room.
+pub fn load(
+    project: &Project,
+    store: &Store,
+    last: Option<&Manifest>,
+    decision: &Decision,
+    (lanes, memory): (&mut [Lane], &mut Memory),
+) -> Result<()> {
     let Some(last) = last else { return Ok(()) };
     if lanes.is_empty() {
         return Ok(());
     }
-    for (source, definition) in project.sources.iter().enumerate() {
+    let goes_on = |source: &usize| {
         // a source that is sorted loads them itself
-        let sequenced_anew = decision.replays(project, source) || definition.order != Order::Log;
-        if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
-            lanes::load_streams(lanes, project, source, store, entry)?;
-            quarantine::load(lanes, project, source, store, entry)?;
-            passing::load(lanes, source, store, entry)?;
-            known_ids::load(lanes, source, store, entry)?;
-        }
+        let sequenced_anew = decision.replays(project, *source) || project.sources[*source].order != Order::Log;
+        !sequenced_anew && !decision.intakes[*source].fresh.is_empty()
+    };
+    let sources: Vec<(usize, &manifest::Source)> = (0..project.sources.len())
+        .filter(goes_on)
+        .filter_map(|source| Some((source, last.source(&project.sources[source].name)?)))
+        .collect();
+    let taken_up = |index: &usize| decision.concerns(project, *index) && !decision.aggregate_replay[*index];
+    let aggregates: Vec<(usize, &manifest::Aggregate)> = (0..project.aggregates.len())
+        .filter(taken_up)
+        .filter_map(|index| Some((index, last.aggregate(&project.aggregates[index].name)?)))
+        .collect();
+    memory.make_room(project, &aggregates, &sources.iter().map(|(_, entry)| *entry).collect::<Vec<_>>());
+    for (source, entry) in sources {
+        lanes::load_streams(lanes, project, source, store, entry, |lanes| memory.after_loading(project, store, lanes))?;
+        quarantine::load(lanes, project, source, store, entry)?;
+        passing::load(lanes, source, store, entry)?;
+        known_ids::load(lanes, source, store, entry)?;
     }
-    for (index, aggregate) in project.aggregates.iter().enumerate() {
-        if decision.concerns(project, index)
-            && !decision.aggregate_replay[index]
-            && let Some(entry) = last.aggregate(&aggregate.name)
-        {
-            lanes::load_aggregate(lanes, project, index, store, entry)?;
-        }
+    for (index, entry) in aggregates {
+        let entry = memory.in_memory(project, index, entry);
+        lanes::load_aggregate(lanes, project, index, store, &entry, |lanes| memory.after_loading(project, store, lanes))?;
     }
     Ok(())
 }

@@ -18,10 +18,33 @@ use crate::sql::{Column, Value};
 use crate::state::manifest::{self, DataFile};
 use crate::state::{Frame, Store, parquet};
 
+/// Rows that are away.
+#[derive(Clone)]
+pub enum Piece {
+    /// This run has written them; once they are in memory again the file goes.
+    Written(DataFile),
+    /// The last generation's, which are what they were.
+    Kept(manifest::Partition),
+}
+
+impl Piece {
+    fn files(&self) -> Vec<&DataFile> {
+        match self {
+            Piece::Written(file) => vec![file],
+            Piece::Kept(partition) => partition.base.iter().collect(),
+        }
+    }
+
+    /// Its files in memory, about: they are compressed.
+    fn unpacked_bytes(&self) -> u64 {
+        self.files().into_iter().map(unpacked_bytes).sum()
+    }
+}
+
 /// The files that hold what is away. A lane may have several of a kind: they hold different rows.
 pub struct Pieces {
     /// By aggregate and lane.
-    folds: Vec<Vec<Vec<DataFile>>>,
+    pub(super) folds: Vec<Vec<Vec<Piece>>>,
     /// By source and lane.
     streams: Vec<Vec<Vec<DataFile>>>,
 }
@@ -38,17 +61,19 @@ impl Pieces {
 impl Pieces {
     /// About what a lane takes in memory, of what is away of it: its files are compressed.
     pub fn bytes(&self, lane: usize) -> u64 {
-        self.folds.iter().chain(&self.streams).map(|of_lanes| unpacked_bytes(&of_lanes[lane])).sum()
+        let folds = self.folds.iter().flat_map(|of_lanes| &of_lanes[lane]).map(Piece::unpacked_bytes).sum::<u64>();
+        folds + self.streams.iter().flat_map(|of_lanes| &of_lanes[lane]).map(unpacked_bytes).sum::<u64>()
     }
 
     /// The same for a partition of an aggregate.
     pub fn bytes_of(&self, index: usize, lane: usize) -> u64 {
-        unpacked_bytes(&self.folds[index][lane])
+        self.folds[index][lane].iter().map(Piece::unpacked_bytes).sum()
     }
 }
 
-fn unpacked_bytes(files: &[DataFile]) -> u64 {
-    files.iter().map(|file| (file.bytes * UNPACKED_FACTOR).max(file.rows * ROW_BYTES)).sum()
+/// About what a snapshot file takes in memory.
+pub(super) fn unpacked_bytes(file: &DataFile) -> u64 {
+    (file.bytes * UNPACKED_FACTOR).max(file.rows * ROW_BYTES)
 }
 
 /// What a snapshot file takes in memory, as a multiple of its size, about.
@@ -85,13 +110,14 @@ impl Memory {
         let written = all.filter(|(lane, _)| chosen >> lane & 1 == 1).map(|(number, lane)| this.write_lane(project, store, number, lane));
         for written in written.collect::<Result<Vec<_>>>()? {
             for (index, file) in written.folds {
-                self.pieces.folds[index][written.lane].push(file);
+                self.pieces.folds[index][written.lane].push(Piece::Written(file));
             }
             for (source, file) in written.streams {
                 self.pieces.streams[source][written.lane].push(file);
             }
             (0..project.aggregates.len()).for_each(|index| self.account.forget(written.lane, index));
         }
+        files::failpoint("memory.put_away")?;
         self.away |= chosen;
         self.were_away |= chosen;
         Ok(())
@@ -159,7 +185,7 @@ impl Memory {
         let chosen_ones = all.filter(|(lane, _)| chosen >> lane & 1 == 1);
         let written = chosen_ones.map(|(number, lane)| Ok((number, this.write_table(aggregate, store, number, &mut lane.folds[index])?)));
         for (lane, file) in written.collect::<Result<Vec<_>>>()? {
-            self.pieces.folds[index][lane].extend(file);
+            self.pieces.folds[index][lane].extend(file.map(Piece::Written));
             self.account.forget(lane, index);
         }
         self.were_away |= chosen;
@@ -191,13 +217,18 @@ impl Memory {
             }
             Ok(())
         })?;
-        let streams = self.pieces.streams.iter_mut();
-        let folds = self.pieces.folds.iter_mut().zip(&project.aggregates).filter(|(_, a)| !a.spans_streams).map(|(pieces, _)| pieces);
-        for pieces in folds.chain(streams) {
-            lanes_of(chosen).try_for_each(|lane| remove(store, &mut pieces[lane]))?;
+        for lane in lanes_of(chosen) {
+            for (pieces, aggregate) in self.pieces.folds.iter_mut().zip(&project.aggregates) {
+                if !aggregate.spans_streams {
+                    remove(store, &mut pieces[lane])?;
+                }
+            }
+            for pieces in &mut self.pieces.streams {
+                pieces[lane].drain(..).try_for_each(|file| files::remove_file(&store.data_path(&file.path)))?;
+            }
         }
         self.away &= !chosen;
-        Ok(())
+        files::failpoint("memory.taken_up")
     }
 
     /// Takes up partitions of an aggregate whose key spans streams.
@@ -240,11 +271,13 @@ impl Memory {
             self.put_away_partitions(project, index, store, lanes, 1 << lane)?;
         }
         let bits = PARTITIONS.ilog2() as u8;
-        let partition = |(lane, pieces): (usize, &Vec<DataFile>)| manifest::Partition {
-            prefix_bits: bits,
-            prefix: lane as u64,
-            base: pieces.first().cloned(),
-            deltas: Vec::new(),
+        let partition = |(lane, pieces): (usize, &Vec<Piece>)| {
+            let base = match pieces.first() {
+                Some(Piece::Kept(partition)) => return partition.clone(),
+                Some(Piece::Written(file)) => Some(file.clone()),
+                None => None,
+            };
+            manifest::Partition { prefix_bits: bits, prefix: lane as u64, base, deltas: Vec::new() }
         };
         Ok(Some(self.pieces.folds[index].iter().enumerate().map(partition).collect()))
     }
@@ -256,12 +289,15 @@ impl Memory {
 }
 
 /// Removes files whose rows are in memory again.
-fn remove(store: &Store, pieces: &mut Vec<DataFile>) -> Result<()> {
-    pieces.drain(..).try_for_each(|file| files::remove_file(&store.data_path(&file.path)))
+fn remove(store: &Store, pieces: &mut Vec<Piece>) -> Result<()> {
+    pieces.drain(..).try_for_each(|piece| match piece {
+        Piece::Written(file) => files::remove_file(&store.data_path(&file.path)),
+        Piece::Kept(_) => Ok(()),
+    })
 }
 
-fn restore_rows(aggregate: &Aggregate, store: &Store, pieces: &[DataFile], table: &mut Table) -> Result<()> {
-    for file in pieces {
+fn restore_rows(aggregate: &Aggregate, store: &Store, pieces: &[Piece], table: &mut Table) -> Result<()> {
+    for file in pieces.iter().flat_map(Piece::files) {
         let frame = parquet::read(&store.data_path(&file.path), &fold::stored_schema(aggregate))?;
         for row in 0..frame.rows() {
             let values: Vec<Value> = frame.columns[..aggregate.keys.len()].iter().map(|column| column.get(row)).collect();

@@ -10,6 +10,7 @@
 
 mod account;
 mod away;
+mod load;
 mod spanning;
 mod tail;
 mod take_up;
@@ -17,6 +18,8 @@ mod take_up;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
+
+pub use load::FILES_AT_ONCE;
 
 use account::Account;
 use away::Pieces;
