@@ -10,12 +10,17 @@ use crate::state::{Frame, Store, parquet};
 /// Rows of one file; a full one is written, so that a long log does not pile up in memory.
 const FILE_ROWS: usize = 1 << 20;
 
+/// Bytes that wait, at most: rows may be wide.
+const WAITING_BYTES_MAX: u64 = 64 << 20;
+
 /// Collects rows and writes them as Parquet files.
 pub struct Appender {
     dir: PathBuf,
     generation: u64,
     schema: Vec<(String, Type)>,
     pending: Frame,
+    /// How many rows waited when they were weighed last, and their bytes.
+    weighed: (usize, u64),
     /// Those of earlier runs first.
     pub files: Vec<DataFile>,
 }
@@ -31,7 +36,7 @@ impl Appender {
         files: Vec<DataFile>,
     ) -> Result<Appender> {
         let dir = store.fresh_data_dir(kind, name)?;
-        Ok(Appender { dir, generation, pending: Frame::empty(&schema), schema, files })
+        Ok(Appender { dir, generation, pending: Frame::empty(&schema), weighed: (0, 0), schema, files })
     }
 
     /// The columns that wait; rows are added to all of them alike.
@@ -49,7 +54,17 @@ impl Appender {
 
     /// Writes what waits once it fills a file.
     pub fn flush_full(&mut self, store: &Store) -> Result<()> {
-        if self.pending.rows() >= FILE_ROWS { self.flush(store) } else { Ok(()) }
+        if self.pending.rows() >= FILE_ROWS || self.bytes() >= WAITING_BYTES_MAX { self.flush(store) } else { Ok(()) }
+    }
+
+    /// Bytes that wait, about: rows are weighed when there are half as many more, and taken to be alike until then.
+    fn bytes(&mut self) -> u64 {
+        let (rows, columns) = (self.pending.rows(), &self.pending.columns);
+        if rows > self.weighed.0 + self.weighed.0 / 2 + 1000 {
+            self.weighed = (rows, columns.iter().map(|column| column.fixed_bytes() + column.heap_bytes()).sum());
+        }
+        let (weighed, bytes) = self.weighed;
+        (bytes as u128 * rows as u128 / weighed.max(1) as u128) as u64
     }
 
     /// Writes what waits.
@@ -58,6 +73,7 @@ impl Appender {
             return Ok(());
         }
         let frame = std::mem::replace(&mut self.pending, Frame::empty(&self.schema));
+        self.weighed = (0, 0);
         let path = self.dir.join(format!("gen-{}-{}.parquet", self.generation, self.files.len()));
         self.files.push(data_file(store, &path, &frame)?);
         Ok(())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::as_of::AsOf;
 use super::decide::Decision;
 use super::look::Look;
+use super::memory::left_for_read_models;
 use super::refusal::refuse_bad;
 use super::replay::{Fresh, afresh, with_targets};
 use super::{Options, Run, SET_ASIDE, Stop, models};
@@ -110,7 +111,7 @@ pub fn show(project: &Project, options: &Options, stop: &Stop, as_of: AsOf) -> (
     let result = replayed(&run, &mut report).and_then(|fresh| {
         let inputs = models::inputs(project, &fresh.store, &fresh.manifest);
         let temp_dir = fresh.folder.path().join("duckdb");
-        let limits = Limits { threads: options.threads, memory_bytes: options.memory_bytes, temp_dir };
+        let limits = Limits { threads: options.threads, memory_bytes: left_for_read_models(options), temp_dir };
         let mut engine = Engine::open(&inputs, &limits)?;
         stop.watch(Some(engine.interrupt_handle()));
         let names: Vec<&str> = selected(project, options).iter().map(|m| m.name.as_str()).collect();

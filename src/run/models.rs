@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::Run;
+use super::memory::left_for_read_models;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::fold;
@@ -210,7 +211,7 @@ fn fill(
     inputs.attach = publication.attachments();
     let limits = Limits {
         threads: run.options.threads,
-        memory_bytes: run.options.memory_bytes,
+        memory_bytes: left_for_read_models(run.options),
         temp_dir: store.dir().join("staging").join("duckdb"),
     };
     let mut engine = Engine::open(&inputs, &limits)?;

@@ -146,7 +146,7 @@ pub fn save(
             continue;
         }
         entry.streams = lanes::save_streams(lanes, project, source, store, next.generation)?;
-        entry.streams.extend(memory.stream_files(source));
+        entry.streams.extend(memory.stream_files(source, store)?);
         entry.passed = passing::save(lanes, source, &entry.name, store, next.generation)?;
         let kept = last.filter(|_| !decision.source_replay[source]).map_or(&[][..], |last| &last.ids);
         entry.ids = known_ids::save(lanes, source, &entry.name, store, next.generation, kept)?;

@@ -37,6 +37,13 @@ const BATCH_ROWS: usize = 1 << 16;
 /// Writes a frame to a new file and fsyncs it; the folder's entry is not synced.
 /// On error the half-written file is removed.
 pub fn write(path: &Path, frame: &Frame) -> Result<FileInfo> {
+    let info = write_unsynced(path, frame)?;
+    files::sync_file(path)?;
+    Ok(info)
+}
+
+/// As [`write`], but the content is not durable yet.
+pub fn write_unsynced(path: &Path, frame: &Frame) -> Result<FileInfo> {
     let file = files::create_new(path)?;
     let written = write_to(path, file, frame);
     if written.is_err() {
@@ -73,7 +80,6 @@ fn write_to(path: &Path, file: std::fs::File, frame: &Frame) -> Result<FileInfo>
         writer.write(&batch).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
-    file.sync_all().map_err(|e| Error::io("sync", path, e))?;
     let (hash, bytes) = files::hash(path)?;
     Ok(FileInfo { rows: rows as u64, bytes, hash })
 }

@@ -1,5 +1,6 @@
 //! Lanes out of memory and back: their rows and streams as snapshot files.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
@@ -11,12 +12,11 @@ use crate::error::Result;
 use crate::files;
 use crate::fold::{self, PARTITIONS, Partition, Table, key};
 use crate::project::{Aggregate, Project};
-use crate::run::append::data_file;
 use crate::run::lanes::{Lane, stream_schema, unusable};
 use crate::source::sequence::Stream;
 use crate::sql::{Column, Value};
 use crate::state::manifest::{self, DataFile};
-use crate::state::{Frame, Store, parquet};
+use crate::state::{FileInfo, Frame, Store, parquet};
 
 /// Rows that are away.
 #[derive(Clone)]
@@ -148,7 +148,7 @@ impl Memory {
             }
             let dir = store.fresh_data_dir("streams", &definition.name)?;
             let frame = streams_frame(&streams, definition);
-            written.streams.push((source, data_file(store, &dir.join(self.file_name(number)), &frame)?));
+            written.streams.push((source, write_piece(store, &dir.join(self.file_name(number)), &frame)?));
         }
         Ok(written)
     }
@@ -168,7 +168,7 @@ impl Memory {
         let names = fold::stored_schema(aggregate).into_iter().map(|(name, _)| name).collect();
         let frame = Frame { names, columns: table.columns() };
         drop(table);
-        data_file(store, &dir.join(self.file_name(lane)), &frame).map(Some)
+        write_piece(store, &dir.join(self.file_name(lane)), &frame).map(Some)
     }
 
     /// The same for partitions of an aggregate whose key spans streams.
@@ -270,6 +270,8 @@ impl Memory {
             self.take_up_partitions(project, index, store, lanes, 1 << lane)?;
             self.put_away_partitions(project, index, store, lanes, 1 << lane)?;
         }
+        let of_this_run = self.pieces.folds[index].iter().flatten().filter(|piece| matches!(piece, Piece::Written(_)));
+        sync(store, of_this_run.flat_map(Piece::files))?;
         let bits = PARTITIONS.ilog2() as u8;
         let partition = |(lane, pieces): (usize, &Vec<Piece>)| {
             let base = match pieces.first() {
@@ -283,9 +285,23 @@ impl Memory {
     }
 
     /// The files of the streams of a source that are away.
-    pub fn stream_files(&self, source: usize) -> Vec<DataFile> {
-        self.pieces.streams[source].iter().flatten().cloned().collect()
+    pub fn stream_files(&self, source: usize, store: &Store) -> Result<Vec<DataFile>> {
+        let files = || self.pieces.streams[source].iter().flatten();
+        sync(store, files())?;
+        Ok(files().cloned().collect())
     }
+}
+
+/// Writes a file that may be gone before anybody else hears of it.
+fn write_piece(store: &Store, path: &Path, frame: &Frame) -> Result<DataFile> {
+    let FileInfo { rows, bytes, hash } = parquet::write_unsynced(path, frame)?;
+    let path = path.strip_prefix(store.dir()).unwrap_or(path).to_string_lossy().into_owned();
+    Ok(DataFile { path, rows, bytes, hash })
+}
+
+/// Makes files durable that a manifest is about to name.
+fn sync<'f>(store: &Store, files: impl Iterator<Item = &'f DataFile>) -> Result<()> {
+    files.collect::<Vec<_>>().into_par_iter().try_for_each(|file| files::sync_file(&store.data_path(&file.path)))
 }
 
 /// Removes files whose rows are in memory again.

@@ -29,8 +29,12 @@ impl Memory {
                 total -= bytes(entry);
             }
         }
-        let of_lanes: u64 =
-            aggregates.iter().filter(leaves).filter(|(index, _)| !project.aggregates[*index].spans_streams).map(|(_, entry)| bytes(entry)).sum();
+        let of_lanes: u64 = aggregates
+            .iter()
+            .filter(leaves)
+            .filter(|(index, _)| !project.aggregates[*index].spans_streams)
+            .map(|(_, entry)| bytes(entry))
+            .sum();
         let too_much = total.saturating_sub(self.bytes_max / 4 * 3);
         if of_lanes + streams > 0 && too_much > 0 {
             let lanes = (too_much as u128 * PARTITIONS as u128).div_ceil((of_lanes + streams) as u128).min(PARTITIONS as u128) as u32;

@@ -35,7 +35,7 @@ use super::scan::Scan;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{PARTITIONS, Routed};
 use crate::project::{Aggregate, OnGap, Order, Project};
-use crate::report::human_bytes;
+use crate::report::{human_bytes, resident_memory_bytes};
 use crate::source::Batch;
 use crate::state::Store;
 
@@ -267,6 +267,12 @@ impl Memory {
         Error::new(Kind::Io, format!("{what} needs {needed} of memory, and `--memory` leaves {left} to it"))
             .with_help("give the run more with `--memory`")
     }
+}
+
+/// What of `--memory` the fold has left behind.
+pub fn left_for_read_models(options: &Options) -> u64 {
+    let total = options.memory_bytes;
+    total.saturating_sub(resident_memory_bytes().unwrap_or(total / 4)).max(total / 2)
 }
 
 fn lanes_of(mask: u64) -> impl Iterator<Item = usize> {

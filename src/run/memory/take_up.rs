@@ -70,16 +70,16 @@ impl Scan<'_> {
                 }
             }
             self.sorted_round(&decoder, round, sinks, tally)?;
+            sinks.memory.refuse_too_large(self, sinks.lanes, &at_hand)?;
             sinks.memory.put_away(self.project, self.store, sinks.lanes, done)?;
             at_hand.retain(|lane| done >> lane & 1 == 0);
             // where they have grown, all but one give way
-            if let Some((first, others)) = at_hand.split_first()
+            if let Some((_, others)) = at_hand.split_first()
                 && sinks.memory.is_full(self, sinks.lanes)
             {
                 let others_mask = others.iter().map(|lane| 1 << lane).sum();
                 sinks.memory.put_away(self.project, self.store, sinks.lanes, others_mask)?;
                 others.iter().rev().for_each(|lane| waiting.push_front(*lane));
-                sinks.memory.refuse_full(self, sinks.lanes, *first)?;
                 at_hand.truncate(1);
             }
         }
@@ -99,12 +99,12 @@ impl Memory {
     }
 
     /// One lane has to fit.
-    fn refuse_full(&mut self, scan: &Scan, lanes: &[Lane], lane: usize) -> Result<()> {
+    fn refuse_too_large(&mut self, scan: &Scan, lanes: &[Lane], at_hand: &[usize]) -> Result<()> {
         let held = self.held(scan.project, lanes);
-        let bytes = held.lanes[lane] + held.staying;
-        if bytes <= self.bytes_max {
+        let largest = at_hand.iter().map(|lane| held.lanes[*lane] + held.staying).max().unwrap_or_default();
+        if largest <= self.bytes_max {
             return Ok(());
         }
-        Err(self.exceeded(&format!("one of {PARTITIONS} partitions of the state"), bytes))
+        Err(self.exceeded(&format!("one of {PARTITIONS} partitions of the state"), largest))
     }
 }
