@@ -320,35 +320,3 @@ pub fn modified_nanos(metadata: &fs::Metadata) -> i64 {
     let since = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     since.and_then(|d| i64::try_from(d.as_nanos()).ok()).unwrap_or(0)
 }
-
-/// Writes to a file, and hashes and counts what it writes, so that nobody has to read it again.
-pub struct HashingWriter<'f> {
-    file: &'f File,
-    hasher: blake3::Hasher,
-    bytes: u64,
-}
-
-impl<'f> HashingWriter<'f> {
-    /// `file`: a new one.
-    pub fn new(file: &'f File) -> HashingWriter<'f> {
-        HashingWriter { file, hasher: blake3::Hasher::new(), bytes: 0 }
-    }
-
-    /// How many bytes were written, and their hash (BLAKE3, hex).
-    pub fn finish(self) -> (u64, String) {
-        (self.bytes, self.hasher.finalize().to_hex().to_string())
-    }
-}
-
-impl Write for HashingWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}

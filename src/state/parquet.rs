@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::arrow::{append_arrow, arrow_type, to_arrow_range};
 use super::{Frame, encoding};
 use crate::error::{Error, Kind, Result};
-use crate::files::{self, HashingWriter};
+use crate::files::{self, HashedFile};
 use crate::sql::{Type, Value};
 
 /// What a manifest needs to know of a file that was written.
@@ -58,7 +58,7 @@ pub fn write_groups(
     group: impl Fn(usize) -> Result<Vec<Batch>> + Sync,
 ) -> Result<FileInfo> {
     let file = files::create_new(path)?;
-    let written = write_to(path, &file, columns, groups, &group);
+    let written = write_to(path, file, columns, groups, &group);
     if written.is_err() {
         let _ = files::remove_file(path);
     }
@@ -67,7 +67,7 @@ pub fn write_groups(
 
 fn write_to(
     path: &Path,
-    file: &std::fs::File,
+    file: std::fs::File,
     columns: &[(String, Type)],
     groups: usize,
     group: &(impl Fn(usize) -> Result<Vec<Batch>> + Sync),
@@ -77,34 +77,34 @@ fn write_to(
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     // as many row groups lie in memory as there are threads
     let at_once = rayon::current_num_threads().max(1);
-    let waves = (0..groups.max(1)).step_by(at_once).map(|first| first..groups.min(first + at_once));
+    let mut waves = (0..groups).step_by(at_once).map(|first| first..groups.min(first + at_once));
+    let mut next_wave = || {
+        let wave = waves.next().unwrap_or_default();
+        wave.into_par_iter().map(|number| Ok((number, group(number)?))).collect::<Result<Vec<_>>>()
+    };
+    let mut wave = next_wave()?;
+    let sample = wave.iter().flat_map(|(_, batches)| batches).max_by_key(|batch| rows_of(batch));
+    let properties = encoding::properties(&schema, sample.map_or(&[][..], Vec::as_slice)).map_err(failed)?;
+    let options = ArrowWriterOptions::new().with_properties(properties);
+    let writer = ArrowWriter::try_new_with_options(HashedFile::new(file), schema.clone(), options).map_err(failed)?;
+    let (mut writer, encoders) = writer.into_serialized_writer().map_err(failed)?;
     let mut rows = 0;
-    let mut begun = None;
-    for wave in waves {
-        let batches = wave.clone().into_par_iter().map(group).collect::<Result<Vec<_>>>()?;
-        rows += batches.iter().flatten().filter_map(|batch| batch.first()).map(|array| array.len() as u64).sum::<u64>();
-        let (writer, encoders) = match &mut begun {
-            Some(begun) => begun,
-            none => {
-                let sample = batches.iter().flatten().max_by_key(|batch| batch.first().map_or(0, |array| array.len()));
-                let properties = encoding::properties(&schema, sample.map_or(&[][..], Vec::as_slice)).map_err(failed)?;
-                let options = ArrowWriterOptions::new().with_properties(properties);
-                let writer = ArrowWriter::try_new_with_options(HashingWriter::new(file), schema.clone(), options).map_err(failed)?;
-                none.insert(writer.into_serialized_writer().map_err(failed)?)
-            }
-        };
-        let encode = |(number, batches): (usize, Vec<Batch>)| encode_group(encoders, number, &schema, &batches);
-        let encoded = wave.into_par_iter().zip(batches).map(encode).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        for chunks in encoded {
+    while !wave.is_empty() {
+        rows += wave.iter().flat_map(|(_, batches)| batches).map(rows_of).sum::<u64>();
+        let encode = |(number, batches): &(usize, Vec<Batch>)| encode_group(&encoders, *number, &schema, batches);
+        for chunks in wave.par_iter().map(encode).collect::<Result<Vec<_>, _>>().map_err(failed)? {
             let mut row_group = writer.next_row_group().map_err(failed)?;
             chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut row_group)).map_err(failed)?;
             row_group.close().map_err(failed)?;
         }
+        wave = next_wave()?;
     }
-    let Some((writer, _)) = begun else { return Err(Error::internal(format!("{} was not begun", path.display()))) };
-    let (bytes, hash) = writer.into_inner().map_err(failed)?.finish();
-    file.sync_all().map_err(|e| Error::io("sync", path, e))?;
+    let (hash, bytes) = writer.into_inner().map_err(failed)?.finish(path)?;
     Ok(FileInfo { rows, bytes, hash })
+}
+
+fn rows_of(batch: &Batch) -> u64 {
+    batch.first().map_or(0, |column| column.len() as u64)
 }
 
 /// Encodes the batches of one row group. One without rows has no batches.
