@@ -165,7 +165,12 @@ impl HashedFile {
     /// Makes the content durable. Gives the same as [`hash`].
     pub fn finish(self, path: &Path) -> Result<(String, u64)> {
         self.file.sync_all().map_err(|e| Error::io("sync", path, e))?;
-        Ok((self.hasher.finalize().to_hex().to_string(), self.bytes))
+        Ok(self.finish_unsynced())
+    }
+
+    /// The same of a content that need not last yet.
+    pub fn finish_unsynced(self) -> (String, u64) {
+        (self.hasher.finalize().to_hex().to_string(), self.bytes)
     }
 }
 

@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::files;
 use crate::fold::{self, PARTITIONS, Partition, Table, key};
 use crate::project::{Aggregate, Project};
-use crate::run::lanes::{Lane, stream_schema, unusable};
-use crate::source::sequence::Stream;
-use crate::sql::{Column, Value};
+use crate::run::append::described;
+use crate::run::lanes::{Lane, arrays, stream_arrays, stream_schema, unusable};
+use crate::sql::{Type, Value};
 use crate::state::manifest::{self, DataFile};
-use crate::state::{FileInfo, Frame, Store, parquet};
+use crate::state::{Store, parquet};
 
 /// Rows that are away.
 #[derive(Clone)]
@@ -147,8 +147,9 @@ impl Memory {
                 continue;
             }
             let dir = store.fresh_data_dir("streams", &definition.name)?;
-            let frame = streams_frame(&streams, definition);
-            written.streams.push((source, write_piece(store, &dir.join(self.file_name(number)), &frame)?));
+            let schema = stream_schema(definition.order);
+            let columns = || stream_arrays(&streams, schema.len());
+            written.streams.push((source, write_piece(store, &dir.join(self.file_name(number)), &schema, columns)?));
         }
         Ok(written)
     }
@@ -165,10 +166,8 @@ impl Memory {
             return Ok(None);
         }
         let dir = store.fresh_data_dir("snapshots", &aggregate.name)?;
-        let names = fold::stored_schema(aggregate).into_iter().map(|(name, _)| name).collect();
-        let frame = Frame { names, columns: table.columns() };
-        drop(table);
-        write_piece(store, &dir.join(self.file_name(lane)), &frame).map(Some)
+        let columns = || arrays(&table.columns(&table.slots()));
+        write_piece(store, &dir.join(self.file_name(lane)), &fold::stored_schema(aggregate), columns).map(Some)
     }
 
     /// The same for partitions of an aggregate whose key spans streams.
@@ -293,10 +292,14 @@ impl Memory {
 }
 
 /// Writes a file that may be gone before anybody else hears of it.
-fn write_piece(store: &Store, path: &Path, frame: &Frame) -> Result<DataFile> {
-    let FileInfo { rows, bytes, hash } = parquet::write_unsynced(path, frame)?;
-    let path = path.strip_prefix(store.dir()).unwrap_or(path).to_string_lossy().into_owned();
-    Ok(DataFile { path, rows, bytes, hash })
+fn write_piece(
+    store: &Store,
+    path: &Path,
+    schema: &[(String, Type)],
+    columns: impl Fn() -> Result<parquet::Batch> + Sync,
+) -> Result<DataFile> {
+    let info = parquet::write_groups_unsynced(path, schema, 1, |_| Ok(vec![columns()?]))?;
+    Ok(described(store, path, info))
 }
 
 /// Makes files durable that a manifest is about to name.
@@ -329,15 +332,4 @@ fn restore_rows(aggregate: &Aggregate, store: &Store, pieces: &[Piece], table: &
         table.dirty = true;
     }
     Ok(())
-}
-
-fn streams_frame(streams: &[Stream], source: &crate::project::Source) -> Frame {
-    let schema = stream_schema(source.order);
-    let mut columns: Vec<Column> = schema.iter().map(|(_, ty)| Column::new(ty.clone())).collect();
-    for stream in streams {
-        let version = stream.last.map_or(Value::Null, |last| Value::Int(last as i128));
-        let row = [Value::text(&stream.name), version, Value::Int(stream.first as i128), Value::Int(stream.mark as i128)];
-        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
-    }
-    Frame { names: schema.into_iter().map(|(name, _)| name).collect(), columns }
 }
