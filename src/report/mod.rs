@@ -335,11 +335,15 @@ impl EventCounts {
 impl BadReport {
     /// Counts a bad record, and keeps it if it is among the first. To be called in log order.
     pub fn push(&mut self, record: BadRecord) {
+        self.insert(self.first.len(), record);
+    }
+
+    /// The same of one that stands before others in the log: at `place` among the first.
+    pub fn insert(&mut self, place: usize, record: BadRecord) {
         self.total += 1;
         *self.by_kind.entry(record.kind.clone()).or_default() += 1;
-        if self.first.len() < BAD_SHOWN_MAX {
-            self.first.push(record);
-        }
+        self.first.insert(place.min(self.first.len()), record);
+        self.first.truncate(BAD_SHOWN_MAX);
     }
 }
 

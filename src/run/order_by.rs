@@ -245,6 +245,8 @@ impl Folding<'_> {
                     let ordinal = number * decoders.len() as u64 + rank as u64;
                     let chunk = Chunk { ordinal, segment: 0, starts_file: false, bytes, pending: 0, packed: 0 };
                     let mut batch = decoders[rank].decode(&chunk)?;
+                    // what is bad is shown in this order
+                    batch.places = vec![number; origins.len()];
                     batch.origins = origins;
                     let ties_are_late = project.sources[aggregate.sources[rank]].order != Order::Log;
                     Ok(Merged { routed: Arc::new(route(batch, project, &active)), places, ties_are_late })

@@ -21,14 +21,13 @@ use super::reading::Reading;
 use super::round::{Sequenced, Work, accepted, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use super::sorted::{KEYED, LineSource, SortedChunk};
 use super::sorting::{Line, Sorter};
-use super::tally::place_of_line;
 use super::{Stop, Tally};
 use crate::error::Result;
 use crate::fold::{Routed, route, route_watched};
 use crate::project::Project;
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Job, Jobs};
-use crate::source::{BadKind, Batch, Decoder, Origin};
+use crate::source::{BadKind, Batch, Decoder};
 use crate::state::{Store, manifest};
 
 /// Chunks of one round, at least: what is decoded stays in the processor's caches until it is folded.
@@ -146,8 +145,7 @@ impl Scan<'_> {
             if let (None, Some(quarantine)) = (&stream, &mut tally.quarantine) {
                 quarantine.without_stream(parts, batch, bad.line, bad.kind, &bad.reason);
             }
-            let Origin { file, line, .. } = place_of_line(parts, batch, bad.line);
-            tally.bad(bad.kind, &file, Some(line), stream, &bad.reason);
+            tally.bad(parts, (batch, bad.line), bad.kind, stream, &bad.reason);
         }
     }
 

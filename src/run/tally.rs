@@ -6,7 +6,7 @@ use super::hashing::Hashing;
 use super::intake::Part;
 use super::passing::Passing;
 use super::quarantine::Quarantine;
-use crate::report::{BadRecord, BadReport};
+use crate::report::{BAD_SHOWN_MAX, BadRecord, BadReport};
 use crate::source::{BadKind, Batch, Origin, Route};
 use crate::state::manifest::Segment;
 
@@ -29,7 +29,10 @@ pub struct Tally {
     /// What is set aside; `None` where the source does not.
     pub quarantine: Option<Quarantine>,
     pub passing: Passing,
+    /// Those that are shown are the first ones in log order, whenever they were found.
     pub bad: BadReport,
+    /// Where those stand that are shown: first what is replayed, then by place.
+    pub shown_at: Vec<(bool, u64)>,
     /// Of `bad`, those that `on_bad_record = "skip"` may pass over.
     pub skippable: u64,
     /// Of `bad`, the holes in streams.
@@ -60,18 +63,35 @@ impl Tally {
         }
     }
 
-    pub fn bad(&mut self, kind: BadKind, file: &str, line: Option<u64>, stream: Option<String>, reason: &str) {
+    /// Counts a record on a line of a batch that cannot be used. `parts`: what its scan went through.
+    pub fn bad(&mut self, parts: &[Part], (batch, line): (&Batch, u32), kind: BadKind, stream: Option<String>, reason: &str) {
         if matches!(kind, BadKind::NotJson | BadKind::Envelope | BadKind::Upcast | BadKind::Contract | BadKind::Key) {
             self.skippable += 1;
         }
         self.gaps += (kind == BadKind::Gap) as u64;
-        self.bad.push(BadRecord { kind: kind.label().into(), file: file.into(), line, stream, reason: reason.into() });
+        let Origin { file, line: at_line, .. } = place_of_line(parts, batch, line);
+        let place = (self.counting, place_in_scan(batch, line));
+        let at = self.shown_at.partition_point(|shown| *shown <= place);
+        self.shown_at.insert(at, place);
+        self.shown_at.truncate(BAD_SHOWN_MAX);
+        let (file, reason) = (file.to_string(), reason.to_string());
+        self.bad.insert(at, BadRecord { kind: kind.label().into(), file, line: Some(at_line), stream, reason });
     }
 
     pub fn bad_event(&mut self, parts: &[Part], batch: &Batch, event: u32, kind: BadKind, reason: &str) {
-        let Origin { file, line, .. } = place(parts, batch, event);
-        self.bad(kind, &file, Some(line), Some(batch.events.stream.get(event as usize).to_string()), reason);
+        let stream = batch.events.stream.get(event as usize).to_string();
+        self.bad(parts, (batch, batch.events.line[event as usize]), kind, Some(stream), reason);
     }
+}
+
+/// A line's place in its scan leaves so many bits for its number in the file.
+const LINE_BITS: u32 = 40;
+
+/// Where a line of a chunk (from 0) stands among all that its scan goes through: part after part, line after line. The
+/// same for all lines of a log that is sorted: these come in order.
+pub fn place_in_scan(batch: &Batch, line: u32) -> u64 {
+    let place = batch.places.get(line as usize).copied();
+    place.unwrap_or_else(|| ((batch.segment as u64) << LINE_BITS) + batch.first_line + line as u64)
 }
 
 /// Where an event lies in the log. `parts`: what its scan went through.

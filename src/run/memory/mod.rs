@@ -32,6 +32,7 @@ use super::look::Look;
 use super::order_by::HandOver;
 use super::round::{Sequenced, Work};
 use super::scan::Scan;
+use super::tally::place_in_scan;
 use crate::error::{Error, Kind, Result};
 use crate::fold::{PARTITIONS, Routed};
 use crate::project::{Aggregate, OnGap, Order, Project};
@@ -47,9 +48,6 @@ const COUNTED_EVERY_BYTES: u64 = 16 << 20;
 
 /// What rounds in flight and the program itself take.
 const ROUNDS_BYTES: u64 = 96 << 20;
-
-/// A line's place in its scan leaves so many bits for its number in the file.
-const LINE_BITS: u32 = 40;
 
 /// Counts what the lanes hold, and puts lanes away where that is too much.
 pub struct Memory {
@@ -190,12 +188,7 @@ impl Memory {
 
     /// Where an event of a batch at hand stands in its scan: events of a log's order are ordered by it.
     pub fn place(&self, batch: &Batch, event: u32) -> u64 {
-        let line = batch.events.line[event as usize] as usize;
-        match batch.places.get(line) {
-            Some(place) => *place,
-            None if self.leaves => ((batch.segment as u64) << LINE_BITS) + batch.first_line + line as u64,
-            None => 0,
-        }
+        if self.leaves { place_in_scan(batch, batch.events.line[event as usize]) } else { 0 }
     }
 
     /// Takes what a round has put off: the lines of lanes that are away, and what passes for aggregates that span streams.

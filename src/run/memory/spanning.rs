@@ -27,6 +27,7 @@ struct Bundle {
     partition: usize,
     bytes: Vec<u8>,
     origins: Vec<Origin>,
+    places: Vec<u64>,
 }
 
 impl Bundle {
@@ -35,13 +36,14 @@ impl Bundle {
         let mut bundle: Option<Bundle> = None;
         while *more && let Some(line) = lines.current() {
             let partition = line.key as usize;
-            let bundle = bundle.get_or_insert_with(|| Bundle { partition, bytes: Vec::new(), origins: Vec::new() });
+            let bundle = bundle.get_or_insert_with(|| Bundle { partition, bytes: Vec::new(), origins: Vec::new(), places: Vec::new() });
             if bundle.partition != partition || bundle.bytes.len() >= CHUNK_BYTES as usize {
                 break;
             }
             bundle.bytes.extend_from_slice(line.text);
             bundle.bytes.push(b'\n');
             let file = names.get(line.file as usize).cloned().unwrap_or_default();
+            bundle.places.push(line.place);
             bundle.origins.push(Origin { file, line: line.line, byte: Some(line.byte) });
             *more = lines.advance()?;
         }
@@ -152,7 +154,7 @@ impl Scan<'_> {
             let decode = |(ordinal, bundle): (u64, Bundle)| {
                 let chunk = Chunk { ordinal, segment: 0, starts_file: false, bytes: bundle.bytes, pending: 0, packed: 0 };
                 let mut batch = decoder.decode(&chunk)?;
-                (batch.origins, batch.text) = (bundle.origins, chunk.bytes);
+                (batch.origins, batch.places, batch.text) = (bundle.origins, bundle.places, chunk.bytes);
                 Ok(Piece { partition: bundle.partition, routed: Arc::new(route(batch, self.project, &active)) })
             };
             let pieces = bundles.into_par_iter().map(decode).collect::<Result<Vec<Piece>>>()?;

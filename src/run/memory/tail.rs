@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use super::{LINE_BITS, lanes_of};
+use super::lanes_of;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::fold::PARTITIONS;
@@ -16,6 +16,7 @@ use crate::run::intake::Part;
 use crate::run::round::Sequenced;
 use crate::run::sorted::{LineSource, QUIET};
 use crate::run::sorting::Line;
+use crate::run::tally::place_in_scan;
 use crate::source::sequence::Verdict;
 use crate::source::{Batch, Origin};
 
@@ -113,7 +114,7 @@ impl Tail {
                 for &event in batch.routed.by_stream[number].iter().filter(put_off) {
                     let at = routed.events.line[event as usize];
                     let line = routed.first_line + at as u64;
-                    let place = ((routed.segment as u64) << LINE_BITS) + line;
+                    let place = place_in_scan(routed, at);
                     let byte = routed.line_starts.get(at as usize).map_or(0, |start| routed.first_byte + *start as u64);
                     let file = parts.get(routed.segment).copied().unwrap_or_default();
                     lane.push(&store, (place, file, line, byte), routed.raw(at))?;
