@@ -8,6 +8,7 @@ pub mod decode;
 pub mod files;
 pub mod ids;
 pub mod json;
+pub mod parquet;
 pub mod passed;
 pub mod sequence;
 pub mod unpack;
