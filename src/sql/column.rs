@@ -262,6 +262,27 @@ impl Column {
         }
     }
 
+    /// Appends a whole number that fits the column's type; false where the column is not for 64-bit numbers.
+    #[inline]
+    pub fn push_whole(&mut self, whole: i64) -> bool {
+        let Data::I64(v) = &mut self.data else { return false };
+        v.push(whole);
+        self.nulls.push(false);
+        true
+    }
+
+    /// Appends a text to a text column.
+    #[inline]
+    pub fn push_text(&mut self, text: &str) {
+        match &mut self.data {
+            Data::Text(v) => {
+                v.push(CompactString::new(text));
+                self.nulls.push(false);
+            }
+            _ => self.push(Value::text(text)),
+        }
+    }
+
     /// Replaces a row by a whole number that fits the column's type.
     #[inline(always)]
     pub fn set_whole(&mut self, row: usize, whole: i128) {
