@@ -186,6 +186,7 @@ impl<'r> Folding<'r> {
             project: run.project,
             source,
             threads: run.options.threads,
+            memory_bytes: run.options.memory_bytes,
             record_bytes_max,
             store: self.store,
             progress: self.progress,

@@ -26,12 +26,15 @@ use crate::error::Result;
 use crate::fold::{Routed, route, route_watched};
 use crate::project::Project;
 use crate::report::Progress;
-use crate::source::chunks::{Buffers, Chunk, Job, Jobs};
+use crate::source::chunks::{Buffers, CHUNK_BYTES, Chunk, Job, Jobs};
 use crate::source::{BadKind, Batch, Decoder};
 use crate::state::{Store, manifest};
 
 /// Chunks of one round, at least: what is decoded stays in the processor's caches until it is folded.
 const ROUND_CHUNKS: usize = 16;
+
+/// The share of memory that the texts of a round may take; decoded they take some times more.
+const ROUND_SHARE: u64 = 64;
 
 /// What a scan feeds.
 pub struct Sinks<'a> {
@@ -55,6 +58,8 @@ pub struct Scan<'a> {
     pub project: &'a Project,
     pub source: usize,
     pub threads: usize,
+    /// What the run may take, of which a round takes a small part.
+    pub memory_bytes: u64,
     /// A longer line is an error.
     pub record_bytes_max: u64,
     pub store: &'a Store,
@@ -258,7 +263,9 @@ impl Scan<'_> {
 
     /// What is told of events is held for a round.
     pub(super) fn round_chunks(&self) -> usize {
-        if self.look.teller.is_some() { self.threads } else { ROUND_CHUNKS.max(4 * self.threads) }
+        let most = usize::try_from(self.memory_bytes / ROUND_SHARE / CHUNK_BYTES).unwrap_or(usize::MAX);
+        let wanted = if self.look.teller.is_some() { self.threads } else { ROUND_CHUNKS.max(4 * self.threads) };
+        wanted.min(most).max(1)
     }
 
     fn round(&self, jobs: &mut Jobs) -> Result<Vec<Job>> {

@@ -14,6 +14,7 @@ use crate::fold::{self, PARTITIONS, Partition, Table, key};
 use crate::project::{Aggregate, Project};
 use crate::run::append::described;
 use crate::run::lanes::{Lane, arrays, stream_arrays, stream_schema, unusable};
+use crate::run::tally::place_in_scan;
 use crate::sql::{Type, Value};
 use crate::state::manifest::{self, DataFile};
 use crate::state::{Store, parquet};
@@ -101,7 +102,7 @@ impl Memory {
                     let line = batch.events.line[held.event as usize];
                     // the tail knows the names of parts by itself
                     let origin = batch.origins.get(line as usize).cloned().unwrap_or_else(|| tail.origin(batch, line));
-                    tail.take_waiting(lane, &origin, batch.raw(line))?;
+                    tail.take_waiting(lane, (place_in_scan(batch, line), &origin), batch.raw(line))?;
                 }
                 sequencer.forget_held();
             }

@@ -124,13 +124,13 @@ impl Tail {
         })
     }
 
-    /// Takes the record of an event that waits. It has no place: it takes that of the event that it waits for.
-    pub fn take_waiting(&mut self, lane: usize, origin: &Origin, text: Option<&[u8]>) -> Result<()> {
+    /// Takes the record of an event that waits. `place`: see [`place_in_scan`].
+    pub fn take_waiting(&mut self, lane: usize, (place, origin): (u64, &Origin), text: Option<&[u8]>) -> Result<()> {
         self.open()?;
         let name = self.number_of(&origin.file);
         let Tail { file, folder, end, lanes, .. } = self;
         let Some(file) = file else { return Ok(()) };
-        let place = (0, name, origin.line, origin.byte.unwrap_or_default());
+        let place = (place, name, origin.line, origin.byte.unwrap_or_default());
         lanes[lane].push(&Blocks { file, folder, end }, place, text)
     }
 
