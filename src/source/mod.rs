@@ -1,12 +1,15 @@
 //! bytes -> chunks -> records -> events.
 
+pub mod arrivals;
 pub mod batch;
 pub mod chain;
 pub mod chunks;
 pub mod contract;
 pub mod decode;
+pub mod exchange;
 pub mod files;
 pub mod ids;
+pub mod index;
 pub mod json;
 pub mod passed;
 pub mod sequence;
