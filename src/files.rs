@@ -1,7 +1,7 @@
 //! The only door to the file system: every error names what was tried and the path.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -147,6 +147,38 @@ pub fn hash(path: &Path) -> Result<(String, u64)> {
         }
         hasher.update(&buffer[..n]);
         bytes += n as u64;
+    }
+}
+
+/// A new file that is hashed while it is written, so that nobody has to read it again for that.
+pub struct HashedFile {
+    file: File,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl HashedFile {
+    pub fn new(file: File) -> HashedFile {
+        HashedFile { file, hasher: blake3::Hasher::new(), bytes: 0 }
+    }
+
+    /// Makes the content durable. Gives the same as [`hash`].
+    pub fn finish(self, path: &Path) -> Result<(String, u64)> {
+        self.file.sync_all().map_err(|e| Error::io("sync", path, e))?;
+        Ok((self.hasher.finalize().to_hex().to_string(), self.bytes))
+    }
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

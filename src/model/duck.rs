@@ -343,6 +343,9 @@ pub(crate) struct OwnedRows {
     _connection: Connection,
 }
 
+// SAFETY: DuckDB's results and connections may be used from any thread, by one at a time, and rows are not `Sync`.
+unsafe impl Send for OwnedRows {}
+
 impl OwnedRows {
     pub(crate) fn schema(&self) -> SchemaRef {
         self.rows.schema()

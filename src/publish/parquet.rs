@@ -1,29 +1,37 @@
 //! Parquet files for readers: the bytes depend on the rows and on nothing else.
+//!
+//! The columns of a batch are encoded and compressed side by side, by parquet's own column writers; a row group
+//! is a fixed number of rows, so that neither threads nor batches can be seen in the file.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use rayon::prelude::*;
 
 use super::Staged;
 use crate::error::{Error, Kind, Result};
-use crate::files;
+use crate::files::{self, HashedFile};
 use crate::model::ModelRows;
 
 /// Rows of a row group; the last one is shorter.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
-/// Writes a read model's rows to one new file.
-pub(super) fn stage(path: &Path, rows: ModelRows, model: &str) -> Result<Staged> {
+/// Writes a read model's rows to one new file. While a batch is encoded the next one is fetched.
+pub(super) fn stage(path: &Path, mut rows: ModelRows, model: &str) -> Result<Staged> {
     let mut file = ParquetFile::create(path, rows.schema())?;
-    for batch in rows {
-        file.write(&batch?)?;
+    let mut next = rows.next().transpose()?;
+    while let Some(batch) = next {
+        let (fetched, written) = rayon::join(|| rows.next().transpose(), || file.write(&batch));
+        written?;
+        next = fetched?;
     }
     let (rows, bytes, hash) = file.finish()?;
     Ok(Staged { model: model.to_string(), rows, bytes, hash, files: Vec::new() })
@@ -32,43 +40,82 @@ pub(super) fn stage(path: &Path, rows: ModelRows, model: &str) -> Result<Staged>
 /// A file while it is written.
 pub(super) struct ParquetFile {
     path: PathBuf,
-    file: File,
-    writer: ArrowWriter<File>,
+    schema: SchemaRef,
+    writer: SerializedFileWriter<HashedFile>,
+    row_groups: ArrowRowGroupWriterFactory,
+    /// Of the row group that is being filled, leaf by leaf; none between row groups.
+    columns: Vec<ArrowColumnWriter>,
+    /// Rows in that one.
+    filled: usize,
     rows: u64,
 }
 
 impl ParquetFile {
     pub(super) fn create(path: &Path, schema: SchemaRef) -> Result<ParquetFile> {
-        let failed = |e: parquet::errors::ParquetError| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
-        let file = files::create_new(path)?;
-        let second = file.try_clone().map_err(|e| Error::io("write", path, e))?;
+        let failed = |e| cannot_write(path, e);
+        let file = HashedFile::new(files::create_new(path)?);
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(failed)?))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_created_by("foldline".to_string())
             .build();
         // Without the Arrow schema beside Parquet's own: its field metadata come in no fixed order.
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(second, Arc::clone(&schema), options).map_err(failed)?;
-        Ok(ParquetFile { path: path.to_path_buf(), file, writer, rows: 0 })
+        let descriptor = ArrowSchemaConverter::new().convert(&schema).map_err(failed)?;
+        let writer = SerializedFileWriter::new(file, descriptor.root_schema_ptr(), Arc::new(properties)).map_err(failed)?;
+        let row_groups = ArrowRowGroupWriterFactory::new(&writer, schema.clone());
+        Ok(ParquetFile { path: path.to_path_buf(), schema, writer, row_groups, columns: Vec::new(), filled: 0, rows: 0 })
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let length = (ROW_GROUP_ROWS - self.filled).min(batch.num_rows() - start);
+            self.fill(&batch.slice(start, length)).map_err(|e| cannot_write(&self.path, e))?;
+            start += length;
+        }
         self.rows += batch.num_rows() as u64;
-        self.writer.write(batch).map_err(|e| Error::new(Kind::Io, format!("cannot write {}: {e}", self.path.display())))
+        Ok(())
     }
 
-    /// Makes the file durable, reads its footer again, hashes it. Gives rows, bytes and hash.
-    pub(super) fn finish(self) -> Result<(u64, u64, String)> {
-        let ParquetFile { path, file, writer, rows } = self;
-        writer.close().map_err(|e| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display())))?;
-        file.sync_all().map_err(|e| Error::io("sync", &path, e))?;
+    /// Adds rows of which there are no more than the row group still takes.
+    fn fill(&mut self, batch: &RecordBatch) -> std::result::Result<(), ParquetError> {
+        if self.columns.is_empty() {
+            self.columns = self.row_groups.create_column_writers(self.writer.flushed_row_groups().len())?;
+        }
+        let fields = self.schema.fields().par_iter().zip(batch.columns());
+        let leaves: Vec<Vec<ArrowLeafColumn>> = fields.map(|(field, array)| compute_leaves(field, array)).collect::<Result<_, _>>()?;
+        let leaves: Vec<ArrowLeafColumn> = leaves.into_iter().flatten().collect();
+        self.columns.par_iter_mut().zip(leaves).try_for_each(|(column, leaf)| column.write(&leaf))?;
+        self.filled += batch.num_rows();
+        if self.filled == ROW_GROUP_ROWS { self.end_row_group() } else { Ok(()) }
+    }
+
+    fn end_row_group(&mut self) -> std::result::Result<(), ParquetError> {
+        let columns = std::mem::take(&mut self.columns);
+        let chunks = columns.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>()?;
+        let mut row_group = self.writer.next_row_group()?;
+        chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut row_group))?;
+        row_group.close()?;
+        self.filled = 0;
+        Ok(())
+    }
+
+    /// Makes the file durable and reads its footer again. Gives rows, bytes and hash.
+    pub(super) fn finish(mut self) -> Result<(u64, u64, String)> {
+        if self.filled > 0 {
+            self.end_row_group().map_err(|e| cannot_write(&self.path, e))?;
+        }
+        let ParquetFile { path, writer, rows, .. } = self;
+        let (hash, bytes) = writer.into_inner().map_err(|e| cannot_write(&path, e))?.finish(&path)?;
         files::make_readable(&path)?;
         let counted = crate::state::parquet::row_count(&path)?;
         if counted != rows {
             return Err(Error::new(Kind::Io, format!("{} holds {counted} rows, not the {rows} written", path.display())));
         }
-        let (hash, bytes) = files::hash(&path)?;
         Ok((rows, bytes, hash))
     }
+}
+
+fn cannot_write(path: &Path, e: ParquetError) -> Error {
+    Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()))
 }
