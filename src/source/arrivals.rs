@@ -64,10 +64,10 @@ impl Arrivals {
             let event = event_of(*record as usize);
             let parts = events.parts(event);
             let (mut folded, mut filtered) = (0, 0);
-            for part in event..event + parts {
-                match events.route[part] {
+            for (route, taken) in events.route[event..event + parts].iter().zip(&taken[event..event + parts]) {
+                match route {
                     Route::Bad => {}
-                    _ if taken[part] => folded += 1,
+                    _ if *taken => folded += 1,
                     _ => filtered += 1,
                 }
             }
