@@ -6,13 +6,18 @@ pub mod chain;
 pub mod chunks;
 pub mod contract;
 pub mod decode;
+mod envelope;
 pub mod exchange;
 pub mod files;
 pub mod ids;
 pub mod index;
 pub mod json;
+mod learned;
 pub mod passed;
+mod payload;
 pub mod sequence;
+pub mod shape;
+mod simd;
 pub mod unpack;
 pub mod upcast;
 
