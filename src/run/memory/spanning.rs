@@ -67,7 +67,7 @@ struct Passing<'b> {
 
 fn released(index: usize, release: &Release<Arc<Routed>>) -> impl Iterator<Item = Passing<'_>> {
     let Release { after, batch: routed, event } = release;
-    let parts = routed.touches[index].as_ref().map_or(&[][..], |touches| touches.parts()).iter().enumerate();
+    let parts = routed.touches[index].iter().flat_map(|touches| touches.parts()).enumerate();
     let touched = parts.filter(|(_, part)| !part.of_event(*event).is_empty());
     touched.map(|(partition, _)| Passing { routed, event: *event, partition, before: *after })
 }

@@ -17,6 +17,7 @@ use crate::run::round::Sequenced;
 use crate::run::sorted::{LineSource, QUIET};
 use crate::run::sorting::Line;
 use crate::run::tally::place_in_scan;
+use crate::source::arrivals::Arrival;
 use crate::source::sequence::Verdict;
 use crate::source::{Batch, Origin};
 
@@ -110,9 +111,9 @@ impl Tail {
         lanes.par_iter_mut().enumerate().filter(|(lane, _)| away >> lane & 1 == 1).try_for_each(|(number, lane)| {
             for batch in round {
                 let routed = &batch.routed.batch;
-                let put_off = |event: &&u32| batch.verdicts.get(**event as usize) == Verdict::Held;
-                for &event in batch.routed.by_stream[number].iter().filter(put_off) {
-                    let at = routed.events.line[event as usize];
+                let put_off = |arrival: &&Arrival| batch.verdicts.get(arrival.event as usize) == Verdict::Held;
+                for arrival in batch.routed.arrivals.of_partition(number).arrivals.iter().filter(put_off) {
+                    let at = routed.events.line[arrival.event as usize];
                     let line = routed.first_line + at as u64;
                     let place = place_in_scan(routed, at);
                     let byte = routed.line_starts.get(at as usize).map_or(0, |start| routed.first_byte + *start as u64);
