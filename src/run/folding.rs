@@ -14,7 +14,7 @@ use super::ordered::Late;
 use super::quarantine::{self, Quarantine};
 use super::round::Work;
 use super::scan::{Scan, Sinks};
-use super::tally::Tally;
+use super::tally::{Tally, place_in_scan};
 use super::waiting::{self, Waiting};
 use super::{Run, snapshot};
 use crate::error::Result;
@@ -297,7 +297,7 @@ impl<'r> Folding<'r> {
         if !waits {
             report.events.pending += self.lanes.iter().map(|lane| lane.sequencers[source].pending()).sum::<u64>();
             let mut gaps: Vec<_> = self.lanes.iter().flat_map(|lane| lane.sequencers[source].gaps()).collect();
-            gaps.sort_by_key(|gap| (gap.batch.batch.ordinal, gap.event));
+            gaps.sort_by_key(|gap| (place_in_scan(&gap.batch.batch, gap.batch.batch.events.line[gap.event as usize]), gap.event));
             for gap in gaps {
                 tally.bad_event(parts, &gap.batch.batch, gap.event, BadKind::Gap, &gap.reason());
             }

@@ -70,7 +70,8 @@ impl Tally {
         }
         self.gaps += (kind == BadKind::Gap) as u64;
         let Origin { file, line: at_line, .. } = place_of_line(parts, batch, line);
-        let place = (self.counting, place_in_scan(batch, line));
+        // a hole is one at the end of the log only
+        let place = (self.counting, if kind == BadKind::Gap { u64::MAX } else { place_in_scan(batch, line) });
         let at = self.shown_at.partition_point(|shown| *shown <= place);
         self.shown_at.insert(at, place);
         self.shown_at.truncate(BAD_SHOWN_MAX);
