@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::apply::{Application, RowsOut, Scratch};
 use super::event::EventView;
 use super::order::{OrderKey, key_of};
+use super::plain;
 use super::route::Routed;
 use super::table::{Place, Table};
 use super::touches::Touch;
@@ -244,6 +245,14 @@ impl Partition {
         let block = &routed.batch.blocks[touch.block as usize];
         let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
         let view = EventView { events, block, computed, event: touch.event as usize, row: touch.row as usize };
+        let is_plain = plan.is_plain && !touch.all && self.stopped.is_empty() && self.watch.is_none() && self.table.order.is_none();
+        if is_plain {
+            let touched = (touch, part.key(touch), part.steps(touch));
+            if plain::apply(touched, plan, aggregate.spans_streams, &mut self.table, &view, &mut self.scratch.found) {
+                self.events_folded += 1;
+                return;
+            }
+        }
         let mut application = Application {
             aggregate,
             plan,

@@ -405,6 +405,8 @@ pub struct AggregatePlan {
     /// For updates of a replica: the fields (`Var::Data`) that say which columns have a value. Where the first rule of
     /// `on` deletes the row under its old key and a column has none, the second one's row starts as a copy of it.
     pub carries: Vec<usize>,
+    /// Every rule only does algebra on the row that an event was routed to, and there is nothing but rules of `on`.
+    pub is_plain: bool,
 }
 
 pub struct Rule {
