@@ -46,12 +46,13 @@ pub(crate) fn compile_aggregate(
         (Some(_), 2) => names.fields.iter().enumerate().filter(|(_, field)| field.role == partial).map(|(i, _)| i).collect(),
         _ => Vec::new(),
     };
-    let (before, after) = (before?, after?);
+    let (key, before, after) = (key?, before?, after?);
     let plain = |rule: &Rule| rule.algebraic && !rule.when_needs_row && rule.each.is_none() && !rule.all;
     Some(AggregatePlan {
         is_plain: before.is_empty() && after.is_empty() && old_columns.is_empty() && on.iter().all(plain),
         aggregate: index,
-        key: key?,
+        key_parts: names.key_parts(&key),
+        key,
         has_key,
         order_by: optional(order_by)?,
         before,

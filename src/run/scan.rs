@@ -115,7 +115,8 @@ impl Scan<'_> {
             tally.scan_time += begun.elapsed();
             // a thread hashes what the others fold
             let mut hashing = std::mem::take(&mut tally.hashing);
-            let (hashed, folded) = rayon::join(|| hash(&mut hashing, parts, texts, &buffers), || self.fold(parts, batches, sinks, tally, &spares));
+            let (hashed, folded) =
+                rayon::join(|| hash(&mut hashing, parts, texts, &buffers), || self.fold(parts, batches, sinks, tally, &spares));
             tally.hashing = hashing;
             hashed.and(folded)?;
         }
