@@ -24,6 +24,16 @@ const LOOK_AHEAD: usize = 32;
 /// stands there.
 type EachPassing<'a> = dyn FnMut(&mut Partition, &Arc<Routed>, &Touch, &Place, u32) + 'a;
 
+/// Asks for what the rules of a touch will read of its event.
+#[inline]
+fn prefetch_payload(index: usize, routed: &Routed, touch: &Touch) {
+    let (block, row) = (&routed.batch.blocks[touch.block as usize], touch.row as usize);
+    let computed = &routed.computed[touch.block as usize];
+    let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
+    plan.reads.data.iter().filter_map(|column| block.data.get(*column)).for_each(|column| column.prefetch(row));
+    plan.reads.computed.iter().filter_map(|column| computed.get(*column)).for_each(|computed| computed.column.prefetch(row));
+}
+
 /// An event that an aggregate could not apply to a row.
 pub struct FoldFailure {
     /// The batch's ordinal and the event's index in it: its place in the log.
@@ -172,6 +182,7 @@ impl Partition {
         let mut releases = releases.iter().peekable();
         for ahead in touches.chunks(LOOK_AHEAD) {
             self.table.prefetch(ahead.iter().map(|touch| touch.hash));
+            ahead.iter().for_each(|touch| prefetch_payload(index, routed, touch));
             for touch in ahead {
                 while let Some(next) = releases.next_if(|r| r.after < touch.event) {
                     self.release(index, partition, routed, next, &mut each);

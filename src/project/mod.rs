@@ -409,6 +409,15 @@ pub struct AggregatePlan {
     pub carries: Vec<usize>,
     /// Every rule only does algebra on the row that an event was routed to, and there is nothing but rules of `on`.
     pub is_plain: bool,
+    /// Columns of the payload, and of `TypePlan::computed`, that plain rules read: those to ask for ahead of time.
+    pub reads: Reads,
+}
+
+#[derive(Debug, Default)]
+pub struct Reads {
+    /// `Var::Data`
+    pub data: Vec<usize>,
+    pub computed: Vec<usize>,
 }
 
 /// How a key column's value is had from an event without an interpreter.

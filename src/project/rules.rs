@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::sql::algebra::Operand;
 use crate::sql::{Expr, Type};
 
 use super::aggregates::{AggregateDef, KeyDef, RuleDef};
 use super::diagnostics::{Diagnostic, Place};
 use super::scope::{HandlerScope, TypeNames, compile, condition};
 use super::toml_walk::Text;
-use super::{AggregatePlan, Emit, FieldRole, Rule, Set, Var};
+use super::{AggregatePlan, Emit, FieldRole, Reads, Rule, Set, Var};
 
 /// The type of a key column as one expression gives it, and where.
 pub(crate) struct KeyTypeFound {
@@ -48,7 +49,9 @@ pub(crate) fn compile_aggregate(
     };
     let (key, before, after) = (key?, before?, after?);
     let plain = |rule: &Rule| rule.algebraic && !rule.when_needs_row && rule.each.is_none() && !rule.all;
+    let reads = reads(&on);
     Some(AggregatePlan {
+        reads,
         is_plain: before.is_empty() && after.is_empty() && old_columns.is_empty() && on.iter().all(plain),
         aggregate: index,
         key_parts: names.key_parts(&key),
@@ -61,6 +64,25 @@ pub(crate) fn compile_aggregate(
         old_columns: old_columns.into_iter().collect(),
         carries,
     })
+}
+
+/// What algebraic rules take of an event's columns.
+fn reads(rules: &[Rule]) -> Reads {
+    let mut reads = Reads::default();
+    for operand in rules.iter().flat_map(|rule| &rule.set).filter_map(|set| set.change.as_ref()?.operand()) {
+        let (columns, column) = match operand {
+            Operand::Computed(column) => (&mut reads.computed, *column),
+            Operand::Slot(slot) => match Var::of(*slot) {
+                Var::Data(column) => (&mut reads.data, column),
+                _ => continue,
+            },
+            Operand::Constant(_) => continue,
+        };
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    reads
 }
 
 /// The types that the aggregate's and its rules' key expressions have for one event type; errors are left for
