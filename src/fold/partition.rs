@@ -30,8 +30,8 @@ fn prefetch_payload(index: usize, routed: &Routed, touch: &Touch) {
     let (block, row) = (&routed.batch.blocks[touch.block as usize], touch.row as usize);
     let computed = &routed.computed[touch.block as usize];
     let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
-    plan.reads.data.iter().filter_map(|column| block.data.get(*column)).for_each(|column| column.prefetch(row));
-    plan.reads.computed.iter().filter_map(|column| computed.get(*column)).for_each(|computed| computed.column.prefetch(row));
+    plan.operands.data.iter().filter_map(|column| block.data.get(*column)).for_each(|column| column.prefetch(row));
+    plan.operands.computed.iter().filter_map(|column| computed.get(*column)).for_each(|computed| computed.column.prefetch(row));
 }
 
 /// An event that an aggregate could not apply to a row.

@@ -410,11 +410,11 @@ pub struct AggregatePlan {
     /// Every rule only does algebra on the row that an event was routed to, and there is nothing but rules of `on`.
     pub is_plain: bool,
     /// Columns of the payload, and of `TypePlan::computed`, that plain rules read: those to ask for ahead of time.
-    pub reads: Reads,
+    pub operands: Operands,
 }
 
 #[derive(Debug, Default)]
-pub struct Reads {
+pub struct Operands {
     /// `Var::Data`
     pub data: Vec<usize>,
     pub computed: Vec<usize>,

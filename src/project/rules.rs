@@ -9,7 +9,7 @@ use super::aggregates::{AggregateDef, KeyDef, RuleDef};
 use super::diagnostics::{Diagnostic, Place};
 use super::scope::{HandlerScope, TypeNames, compile, condition};
 use super::toml_walk::Text;
-use super::{AggregatePlan, Emit, FieldRole, Reads, Rule, Set, Var};
+use super::{AggregatePlan, Emit, FieldRole, Operands, Rule, Set, Var};
 
 /// The type of a key column as one expression gives it, and where.
 pub(crate) struct KeyTypeFound {
@@ -49,9 +49,9 @@ pub(crate) fn compile_aggregate(
     };
     let (key, before, after) = (key?, before?, after?);
     let plain = |rule: &Rule| rule.algebraic && !rule.when_needs_row && rule.each.is_none() && !rule.all;
-    let reads = reads(&on);
+    let operands = operands(&on);
     Some(AggregatePlan {
-        reads,
+        operands,
         is_plain: before.is_empty() && after.is_empty() && old_columns.is_empty() && on.iter().all(plain),
         aggregate: index,
         key_parts: names.key_parts(&key),
@@ -67,13 +67,13 @@ pub(crate) fn compile_aggregate(
 }
 
 /// What algebraic rules take of an event's columns.
-fn reads(rules: &[Rule]) -> Reads {
-    let mut reads = Reads::default();
+fn operands(rules: &[Rule]) -> Operands {
+    let mut operands = Operands::default();
     for operand in rules.iter().flat_map(|rule| &rule.set).filter_map(|set| set.change.as_ref()?.operand()) {
         let (columns, column) = match operand {
-            Operand::Computed(column) => (&mut reads.computed, *column),
+            Operand::Computed(column) => (&mut operands.computed, *column),
             Operand::Slot(slot) => match Var::of(*slot) {
-                Var::Data(column) => (&mut reads.data, column),
+                Var::Data(column) => (&mut operands.data, column),
                 _ => continue,
             },
             Operand::Constant(_) => continue,
@@ -82,7 +82,7 @@ fn reads(rules: &[Rule]) -> Reads {
             columns.push(column);
         }
     }
-    reads
+    operands
 }
 
 /// The types that the aggregate's and its rules' key expressions have for one event type; errors are left for
