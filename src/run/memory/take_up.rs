@@ -37,6 +37,7 @@ impl Scan<'_> {
     fn take_up_lanes(&self, tail: &Tail, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let mut decoder = Decoder::new(self.project, self.source);
         decoder.keep_text();
+        let spares = self.spares();
         let mut waiting: VecDeque<usize> = lanes_of(tail.with_lines()).collect();
         let mut cursors: Vec<Cursor> = (0..PARTITIONS).map(|_| Cursor::default()).collect();
         let mut at_hand: Vec<usize> = Vec::new();
@@ -69,7 +70,7 @@ impl Scan<'_> {
                     ordinal += 1;
                 }
             }
-            self.sorted_round(&decoder, round, sinks, tally)?;
+            self.sorted_round((&decoder, &spares), round, sinks, tally)?;
             sinks.memory.refuse_too_large(self, sinks.lanes, &at_hand)?;
             sinks.memory.put_away(self.project, self.store, sinks.lanes, done)?;
             at_hand.retain(|lane| done >> lane & 1 == 0);
