@@ -10,6 +10,7 @@ pub mod files;
 pub mod ids;
 pub mod json;
 mod learned;
+pub mod level;
 pub mod passed;
 mod payload;
 pub mod sequence;
