@@ -14,6 +14,7 @@ pub mod given;
 mod hashing;
 pub mod history;
 mod identity;
+pub mod inspect;
 pub mod intake;
 mod kept_rows;
 mod kept_streams;

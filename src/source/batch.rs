@@ -71,6 +71,21 @@ impl Events {
         self.line.len()
     }
 
+    /// Makes room for so many events.
+    pub fn reserve(&mut self, events: usize) {
+        self.line.reserve(events);
+        self.route.reserve(events);
+        self.stream_hash.reserve(events);
+        self.version.reserve(events);
+        self.position.reserve(events);
+        self.time.reserve(events);
+        self.mark.reserve(events);
+        for (texts, bytes) in [(&mut self.stream, 16), (&mut self.event_type, 16), (&mut self.id, 36)] {
+            texts.bytes.reserve(events * bytes);
+            texts.ends.reserve(events);
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.line.is_empty()
     }

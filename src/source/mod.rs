@@ -11,6 +11,7 @@ pub mod ids;
 pub mod json;
 mod learned;
 pub mod level;
+pub mod parquet;
 pub mod passed;
 mod payload;
 pub mod sequence;
