@@ -92,7 +92,7 @@ fn a_manifest_is_read_as_it_was_written() {
     full.max_event_time = Some(-5);
     store.commit(&full).unwrap();
     assert_eq!(store.newest().unwrap(), Some(full.clone()));
-    assert_eq!(full.data_files().count(), 9);
+    assert_eq!(full.data_files().count(), 11);
     assert_eq!(full.duckdb, "v1.5.6");
 }
 

@@ -240,7 +240,7 @@ fn compare_tables(project: &Project, interpreter: &Interpreter, world: &World, f
         });
         counts.rows += table.rows.len() as u64;
         let partitions = || entry.iter().flat_map(|entry| &entry.partitions);
-        let found: Rows = partitions().flat_map(|partition| newest(partition, aggregate.keys.len(), &schema, &read)).collect();
+        let found: Rows = partitions().flat_map(|partition| newest(partition, aggregate.keys.len(), &schema, read)).collect();
         let counted: u64 = partitions().map(Partition::rows).sum();
         assert_eq!(counted, found.len() as u64, "the manifest counts the rows of {}", aggregate.name);
         assert_same(&aggregate.name, &schema, found, expected.collect());
