@@ -14,11 +14,13 @@ pub mod partition;
 pub mod route;
 pub mod saved;
 pub mod table;
+pub mod touches;
 mod undo;
 mod update;
 pub mod watch;
 
+pub use crate::source::exchange::{PARTITIONS, partition_of};
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
 pub use partition::{FoldFailure, Merged, Partition, Stop};
-pub use route::{PARTITIONS, Routed, compute, partition_of, route, route_watched};
+pub use route::{Routed, compute, route, route_watched};
 pub use table::{META_COLUMNS, TOMBSTONE_COLUMN, Table, delta_schema, schema, stored_schema};

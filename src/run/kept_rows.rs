@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hashbrown::{HashSet, HashTable};
+use hashbrown::HashSet;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,7 +14,6 @@ use crate::fold::order::order_key;
 use crate::fold::saved::{BASE, Counts, Level};
 use crate::fold::{self, Table, partition_of};
 use crate::project::{Aggregate, Project};
-use crate::source::sequence::spread;
 use crate::sql::Column;
 use crate::sql::column::Data;
 use crate::state::manifest::{self, Partition};
@@ -155,13 +154,13 @@ impl Piece {
 struct Loading<'t> {
     table: &'t mut Table,
     /// The hashes of the keys that deltas have.
-    seen: HashTable<u64>,
+    seen: HashSet<u64>,
     buried: HashSet<Box<[u8]>>,
 }
 
 impl Loading<'_> {
     fn new(table: &mut Table) -> Loading<'_> {
-        Loading { table, seen: HashTable::new(), buried: HashSet::new() }
+        Loading { table, seen: HashSet::new(), buried: HashSet::new() }
     }
 
     fn take_all(&mut self, piece: &Piece, rows: Range<usize>) {
@@ -171,16 +170,11 @@ impl Loading<'_> {
     /// Takes the rows and tombstones whose keys no newer file has.
     fn take_newest(&mut self, piece: &Piece, rows: Range<usize>, level: Level) {
         let keys = &piece.keys;
-        let is_known = |hash: u64, key: &[u8]| {
-            self.seen.find(spread(hash), |seen| *seen == hash).is_some()
-                && (self.table.find(hash, key).is_some() || self.buried.contains(key))
-        };
+        let is_known =
+            |hash: u64, key: &[u8]| self.seen.contains(&hash) && (self.table.find(hash, key).is_some() || self.buried.contains(key));
         let newest: Vec<u32> = rows.clone().filter(|row| !is_known(keys.hashes[*row], keys.get(*row))).map(|row| row as u32).collect();
         if level != BASE {
-            for row in &newest {
-                let hash = keys.hashes[*row as usize];
-                self.seen.insert_unique(spread(hash), hash, |hash| spread(*hash));
-            }
+            self.seen.extend(newest.iter().map(|row| keys.hashes[*row as usize]));
         }
         let is_buried = |row: &u32| piece.tombstones.get(*row as usize) == Some(&true);
         let (buried, live): (Vec<u32>, Vec<u32>) = newest.into_iter().partition(is_buried);
