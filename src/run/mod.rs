@@ -37,6 +37,7 @@ mod scan;
 mod snapshot;
 mod sorted;
 mod sorting;
+mod spares;
 mod tally;
 pub mod verify;
 pub mod waiting;
