@@ -65,7 +65,7 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
     let base = DataFile { path: format!("snapshots/t/{generation}.parquet"), rows: info.rows, bytes: info.bytes, hash: info.hash };
     let chosen = publish::selection(models, selected);
     let mut publication = Publication::begin(&store, generation, &chosen)?;
-    let table = TableInput { name: "t".into(), columns: columns.to_vec(), files: vec![file] };
+    let table = TableInput { name: "t".into(), columns: columns.to_vec(), files: vec![file], ..TableInput::default() };
     let inputs =
         Inputs { aggregates: vec![AggregateInput { table, rows: Vec::new() }], attach: publication.attachments(), ..Inputs::default() };
     let limits = Limits { threads, memory_bytes: 512 << 20, temp_dir: store.staging()?.join("tmp") };
@@ -78,7 +78,7 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
     let mut manifest = Manifest::empty(generation, "2026-01-01T00:00:00Z".into(), Reason::Run);
     let new = publication.finish(&engine)?;
     manifest.published = publish::merge(&store, previous.as_ref(), new, models)?;
-    let partitions = vec![Partition { prefix_bits: 0, prefix: 0, base: Some(base), deltas: Vec::new() }];
+    let partitions = vec![Partition { prefix_bits: 0, prefix: 0, base: Some(base), deltas: Vec::new(), live_rows: None }];
     manifest.aggregates.push(manifest::Aggregate {
         name: "t".into(),
         fingerprint: String::new(),

@@ -115,11 +115,21 @@ pub fn inputs_in(project: &Project, foldline_dir: &Path, next: &Manifest) -> Inp
             .iter()
             .map(|aggregate| {
                 let entry = next.aggregate(&aggregate.name);
-                let bases: Vec<DataFile> = entry.iter().flat_map(|a| &a.partitions).filter_map(|p| p.base.clone()).collect();
-                let table = TableInput { name: aggregate.name.clone(), columns: fold::schema(aggregate), files: paths(&bases) };
+                let partitions = || entry.iter().flat_map(|a| &a.partitions);
+                let bases: Vec<DataFile> = partitions().filter_map(|p| p.base.clone()).collect();
+                let levels = partitions().map(|p| p.deltas.len()).max().unwrap_or(0);
+                // a key lies in one partition: what is newer in it is newer among all files of a level
+                let deltas = (0..levels).map(|level| paths(&partitions().filter_map(|p| p.deltas.get(level).cloned()).collect::<Vec<_>>()));
+                let table = TableInput {
+                    name: aggregate.name.clone(),
+                    columns: fold::schema(aggregate),
+                    files: paths(&bases),
+                    deltas: deltas.collect(),
+                    keys: aggregate.keys.len(),
+                };
                 let rows = aggregate.rows.iter().enumerate().map(|(i, rows)| {
                     let files = entry.and_then(|a| a.rows.iter().find(|r| r.name == rows.name)).map_or(Vec::new(), |r| paths(&r.files));
-                    TableInput { name: rows.name.clone(), columns: fold::rows_schema(aggregate, i), files }
+                    TableInput { name: rows.name.clone(), columns: fold::rows_schema(aggregate, i), files, ..TableInput::default() }
                 });
                 AggregateInput { rows: rows.collect(), table }
             })
@@ -131,6 +141,7 @@ pub fn inputs_in(project: &Project, foldline_dir: &Path, next: &Manifest) -> Inp
                 name: table.event_type.clone(),
                 columns: event_columns(table),
                 files: next.event_table(&table.event_type).map_or(Vec::new(), |t| paths(&t.files)),
+                ..TableInput::default()
             })
             .collect(),
         lookups: project.tables.iter().map(|t| (t.name.clone(), t.file.clone())).collect(),
