@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod carry;
 mod cells;
+mod columns;
 pub mod event;
 pub mod key;
 pub mod order;
@@ -18,6 +19,7 @@ mod update;
 pub mod watch;
 
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
+pub use columns::column;
 pub use partition::{FoldFailure, Merged, Partition, Stop};
 pub use route::{PARTITIONS, Routed, compute, partition_of, route, route_watched};
 pub use table::{META_COLUMNS, Table, schema, stored_schema};

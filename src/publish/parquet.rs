@@ -19,7 +19,8 @@ use rayon::prelude::*;
 use super::Staged;
 use crate::error::{Error, Kind, Result};
 use crate::files::{self, HashedFile};
-use crate::model::ModelRows;
+use crate::model::direct::Sorted;
+use crate::model::{BATCH_ROWS, ModelRows};
 
 /// Rows of a row group; the last one is shorter.
 const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -33,6 +34,14 @@ pub(super) fn stage(path: &Path, mut rows: ModelRows, model: &str) -> Result<Sta
         written?;
         next = fetched?;
     }
+    let (rows, bytes, hash) = file.finish()?;
+    Ok(Staged { model: model.to_string(), rows, bytes, hash, files: Vec::new() })
+}
+
+/// Writes rows that come from a fold's columns to one new file: the same bytes as if SQL had read their snapshot.
+pub(super) fn stage_sorted(path: &Path, rows: &Sorted, model: &str) -> Result<Staged> {
+    let mut file = ParquetFile::create(path, rows.schema())?;
+    file.write_columns(rows)?;
     let (rows, bytes, hash) = file.finish()?;
     Ok(Staged { model: model.to_string(), rows, bytes, hash, files: Vec::new() })
 }
@@ -97,6 +106,39 @@ impl ParquetFile {
         chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut row_group))?;
         row_group.close()?;
         self.filled = 0;
+        Ok(())
+    }
+
+    /// Writes all rows of a new file, a column of a row group per task.
+    fn write_columns(&mut self, rows: &Sorted) -> Result<()> {
+        let failed = |e| cannot_write(&self.path, e);
+        let fields = self.schema.fields();
+        let groups_at_once = rayon::current_num_threads().div_ceil(fields.len().max(1));
+        let starts: Vec<usize> = (0..rows.len()).step_by(ROW_GROUP_ROWS).collect();
+        for starts in starts.chunks(groups_at_once) {
+            let mut tasks = Vec::with_capacity(starts.len() * fields.len());
+            for (number, start) in starts.iter().enumerate() {
+                let writers = self.row_groups.create_column_writers(self.writer.flushed_row_groups().len() + number).map_err(failed)?;
+                tasks.extend(writers.into_iter().enumerate().map(|(column, writer)| (*start, column, writer)));
+            }
+            let encode = |(start, column, mut writer): (usize, usize, ArrowColumnWriter)| {
+                let end = rows.len().min(start + ROW_GROUP_ROWS);
+                for start in (start..end).step_by(BATCH_ROWS) {
+                    let array = rows.column(column, start..end.min(start + BATCH_ROWS))?;
+                    let leaves = compute_leaves(&fields[column], &array).map_err(failed)?;
+                    leaves.iter().try_for_each(|leaf| writer.write(leaf)).map_err(failed)?;
+                }
+                writer.close().map_err(failed)
+            };
+            let chunks = tasks.into_par_iter().with_max_len(1).map(encode).collect::<Result<Vec<_>>>()?;
+            let mut chunks = chunks.into_iter();
+            for _ in starts {
+                let mut row_group = self.writer.next_row_group().map_err(failed)?;
+                chunks.by_ref().take(fields.len()).try_for_each(|chunk| chunk.append_to_row_group(&mut row_group)).map_err(failed)?;
+                row_group.close().map_err(failed)?;
+            }
+        }
+        self.rows = rows.len() as u64;
         Ok(())
     }
 
