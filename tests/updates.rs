@@ -343,7 +343,7 @@ fn folded(rule: &str, log: &str) -> Option<(Vec<String>, bool)> {
     for number in 0..PARTITIONS {
         let mut partition = Partition::new(&project.aggregates[0]);
         partition.fold(&project.aggregates[0], 0, number, &routed, &verdicts, &[]);
-        let columns = partition.table.columns();
+        let columns = partition.table.columns(&partition.table.slots());
         found.extend((0..partition.table.len()).map(|row| columns.iter().map(|column| format!("{:?} ", column.get(row))).collect()));
         found.extend(partition.failures.iter().map(|failure| format!("event {}: {}", failure.event, failure.reason)));
     }

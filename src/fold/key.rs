@@ -1,6 +1,9 @@
 //! Keys as bytes: what rows are found, routed and compared by.
 
-use crate::sql::{Type, Value};
+use compact_str::CompactString;
+
+use crate::sql::column::Data;
+use crate::sql::{Column, Type, Value};
 
 /// Appends the key columns' values (none of them NULL) as bytes that are equal exactly where the values are.
 /// False for a type that cannot be a key.
@@ -38,8 +41,8 @@ fn canonical(x: f64) -> f64 {
     }
 }
 
-/// The value of key column `index`.
-pub fn decode(bytes: &[u8], types: &[Type], index: usize) -> Value {
+/// The bytes of key column `index`, as [`encode`] made them.
+pub fn part<'k>(bytes: &'k [u8], types: &[Type], index: usize) -> &'k [u8] {
     let mut at = 0;
     for (i, ty) in types.iter().enumerate() {
         let last = i + 1 == types.len();
@@ -52,23 +55,47 @@ pub fn decode(bytes: &[u8], types: &[Type], index: usize) -> Value {
             _ => (at, 16),
         };
         at = start + len;
-        if i < index {
-            continue;
+        if i == index {
+            return &bytes[start..at];
         }
-        let part = &bytes[start..at];
-        return match ty {
-            Type::Boolean => Value::Bool(part[0] != 0),
-            Type::Date => Value::Date(i32::from_le_bytes(fixed(part))),
-            Type::Time => Value::Time(i64::from_le_bytes(fixed(part))),
-            Type::Timestamp | Type::TimestampTz => Value::Timestamp(i64::from_le_bytes(fixed(part))),
-            Type::Float => Value::Float(f64::from_le_bytes(fixed(part)) as f32),
-            Type::Double => Value::Double(f64::from_le_bytes(fixed(part))),
-            Type::Varchar | Type::Json => Value::text(String::from_utf8_lossy(part)),
-            Type::Blob => Value::Blob(std::sync::Arc::new(part.to_vec())),
-            _ => Value::Int(i128::from_le_bytes(fixed(part))),
-        };
     }
-    Value::Null
+    &[]
+}
+
+/// The value of key column `index`.
+pub fn decode(bytes: &[u8], types: &[Type], index: usize) -> Value {
+    let Some(ty) = types.get(index) else { return Value::Null };
+    let part = part(bytes, types, index);
+    match ty {
+        Type::Boolean => Value::Bool(part[0] != 0),
+        Type::Date => Value::Date(i32::from_le_bytes(fixed(part))),
+        Type::Time => Value::Time(i64::from_le_bytes(fixed(part))),
+        Type::Timestamp | Type::TimestampTz => Value::Timestamp(i64::from_le_bytes(fixed(part))),
+        Type::Float => Value::Float(f64::from_le_bytes(fixed(part)) as f32),
+        Type::Double => Value::Double(f64::from_le_bytes(fixed(part))),
+        Type::Varchar | Type::Json => Value::text(String::from_utf8_lossy(part)),
+        Type::Blob => Value::Blob(std::sync::Arc::new(part.to_vec())),
+        _ => Value::Int(i128::from_le_bytes(fixed(part))),
+    }
+}
+
+/// The value of key column `index` of many keys, as a column; no [`Value`] is made where the type is plain.
+pub fn decode_column<'k>(keys: impl Iterator<Item = &'k [u8]>, types: &[Type], index: usize) -> Column {
+    let mut column = Column::new(types.get(index).cloned().unwrap_or(Type::Null));
+    let parts = keys.map(|key| part(key, types, index));
+    match (&mut column.data, &column.ty) {
+        (Data::Text(v), _) => v.extend(parts.map(CompactString::from_utf8_lossy)),
+        (Data::I32(v), _) => v.extend(parts.map(|part| i32::from_le_bytes(fixed(part)))),
+        (Data::I64(v), Type::Time | Type::Timestamp | Type::TimestampTz) => v.extend(parts.map(|part| i64::from_le_bytes(fixed(part)))),
+        (Data::I64(v), _) => v.extend(parts.map(|part| i128::from_le_bytes(fixed(part)) as i64)),
+        (Data::I128(v), _) => v.extend(parts.map(|part| i128::from_le_bytes(fixed(part)))),
+        (Data::Bool(v), _) => v.extend(parts.map(|part| part[0] != 0)),
+        (Data::F32(v), _) => v.extend(parts.map(|part| f64::from_le_bytes(fixed(part)) as f32)),
+        (Data::F64(v), _) => v.extend(parts.map(|part| f64::from_le_bytes(fixed(part)))),
+        (Data::Values(v), _) => v.extend(parts.map(|part| Value::Blob(std::sync::Arc::new(part.to_vec())))),
+    }
+    column.nulls = vec![false; column.data.len()];
+    column
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
@@ -89,6 +116,7 @@ mod tests {
         assert!(encode(&values, &mut bytes));
         for (i, value) in values.iter().enumerate() {
             assert_eq!(&decode(&bytes, &types, i), value);
+            assert_eq!(&decode_column([&bytes[..]; 2].into_iter(), &types, i).get(1), value);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The state of an aggregate in one partition: its rows by column, found by key.
 
+use std::borrow::Cow;
+
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -8,6 +10,7 @@ use super::order::{BEFORE_ALL, ORDER_COLUMN, RowOrder};
 use crate::project::{Aggregate, Order};
 use crate::source::Events;
 use crate::source::sequence::spread;
+use crate::sql::column::Data;
 use crate::sql::{Column, Type, Value};
 
 /// Rows of one partition. A deleted row leaves a dead slot behind, which snapshots leave out.
@@ -168,6 +171,11 @@ impl Table {
         (0..self.live.len()).filter(|row| self.live[*row])
     }
 
+    /// The same as a list.
+    pub fn slots(&self) -> Vec<u32> {
+        self.rows().map(|row| row as u32).collect()
+    }
+
     pub fn key(&self, row: usize) -> &[u8] {
         let (start, len) = self.key_spans[row];
         &self.key_bytes[start..start + len as usize]
@@ -223,33 +231,27 @@ impl Table {
         self.dirty = true;
     }
 
-    /// The living rows as columns: keys, state, then [`META_COLUMNS`]; behind them, where there is an order, its keys.
-    pub fn columns(&self) -> Vec<Column> {
-        let mut out = Vec::with_capacity(self.key_types.len() + self.state.len() + META_COLUMNS.len());
-        for (i, ty) in self.key_types.iter().enumerate() {
-            let mut column = Column::new(ty.clone());
-            self.rows().for_each(|row| column.push(self.key_value(self.key(row), i)));
-            out.push(column);
+    /// Rows as columns: keys, state, then [`META_COLUMNS`]; behind them, where there is an order, its keys. `rows`: their
+    /// slots, in the order that is wanted.
+    pub fn columns(&self, rows: &[u32]) -> Vec<Cow<'_, Column>> {
+        let mut out = Vec::with_capacity(self.key_types.len() + self.state.len() + META_COLUMNS.len() + 1);
+        let whole = rows.len() == self.live.len();
+        for i in 0..self.key_types.len() {
+            let keys = rows.iter().map(|row| self.key(*row as usize));
+            out.push(Cow::Owned(key::decode_column(keys, &self.key_types, i)));
         }
-        let whole = self.live_count == self.live.len();
-        for state in &self.state {
-            out.push(if whole {
-                state.clone()
-            } else {
-                let mut column = Column::new(state.ty.clone());
-                self.rows().for_each(|row| column.push(state.get(row)));
-                column
-            });
+        out.extend(self.state.iter().map(|state| if whole { Cow::Borrowed(state) } else { Cow::Owned(state.gather(rows)) }));
+        let metas = || rows.iter().map(|row| &self.meta[*row as usize]);
+        let parts: [fn(&Meta) -> Option<i64>; META_COLUMNS.len()] =
+            [|meta| Some(meta.events), Meta::version, Meta::position, Meta::first_event_at, Meta::last_event_at];
+        for ((_, ty), part) in META_COLUMNS.into_iter().zip(parts) {
+            let nulls = metas().map(|meta| part(meta).is_none()).collect();
+            let data = Data::I64(metas().map(|meta| part(meta).unwrap_or_default()).collect());
+            out.push(Cow::Owned(Column { ty, data, nulls }));
         }
-        let mut meta = META_COLUMNS.map(|(_, ty)| Column::new(ty));
-        for row in self.rows() {
-            meta.iter_mut().zip(self.meta[row].values()).for_each(|(column, value)| column.push(value));
-        }
-        out.extend(meta);
         if let Some(order) = &self.order {
-            let mut column = Column::new(Type::HugeInt);
-            self.rows().for_each(|row| column.push(Value::Int(order.rows[row])));
-            out.push(column);
+            let data = Data::I128(rows.iter().map(|row| order.rows[*row as usize]).collect());
+            out.push(Cow::Owned(Column { ty: Type::HugeInt, data, nulls: vec![false; rows.len()] }));
         }
         out
     }

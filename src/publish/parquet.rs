@@ -6,14 +6,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use arrow::row::{RowConverter, SortField};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
 
 use super::Staged;
@@ -25,10 +28,13 @@ use crate::model::{BATCH_ROWS, ModelRows};
 /// Rows of a row group; the last one is shorter.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
+/// Rows that say how a column is encoded: the first ones, so that it follows from the data alone.
+const SAMPLE_ROWS: usize = 1 << 13;
+
 /// Writes a read model's rows to one new file. While a batch is encoded the next one is fetched.
 pub(super) fn stage(path: &Path, mut rows: ModelRows, model: &str) -> Result<Staged> {
-    let mut file = ParquetFile::create(path, rows.schema())?;
     let mut next = rows.next().transpose()?;
+    let mut file = ParquetFile::create(path, rows.schema(), next.as_ref().map_or(&[], RecordBatch::columns))?;
     while let Some(batch) = next {
         let (fetched, written) = rayon::join(|| rows.next().transpose(), || file.write(&batch));
         written?;
@@ -40,7 +46,10 @@ pub(super) fn stage(path: &Path, mut rows: ModelRows, model: &str) -> Result<Sta
 
 /// Writes rows that come from a fold's columns to one new file: the same bytes as if SQL had read their snapshot.
 pub(super) fn stage_sorted(path: &Path, rows: &Sorted, model: &str) -> Result<Staged> {
-    let mut file = ParquetFile::create(path, rows.schema())?;
+    let schema = rows.schema();
+    let first = 0..rows.len().min(SAMPLE_ROWS);
+    let sample = (0..schema.fields().len()).map(|column| rows.column(column, first.clone())).collect::<Result<Vec<_>>>()?;
+    let mut file = ParquetFile::create(path, schema, &sample)?;
     file.write_columns(rows)?;
     let (rows, bytes, hash) = file.finish()?;
     Ok(Staged { model: model.to_string(), rows, bytes, hash, files: Vec::new() })
@@ -60,14 +69,19 @@ pub(super) struct ParquetFile {
 }
 
 impl ParquetFile {
-    pub(super) fn create(path: &Path, schema: SchemaRef) -> Result<ParquetFile> {
+    /// `sample`: the columns of the first rows, [`SAMPLE_ROWS`] of them at least where there are so many.
+    pub(super) fn create(path: &Path, schema: SchemaRef, sample: &[ArrayRef]) -> Result<ParquetFile> {
         let failed = |e| cannot_write(path, e);
         let file = HashedFile::new(files::create_new(path)?);
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(failed)?))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_created_by("foldline".to_string())
-            .build();
+            .set_created_by("foldline".to_string());
+        let has_many_values: Vec<bool> = sample.par_iter().map(has_many_values).collect();
+        for (field, _) in schema.fields().iter().zip(has_many_values).filter(|(_, many)| *many) {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(vec![field.name().clone()]), false);
+        }
+        let properties = properties.build();
         // Without the Arrow schema beside Parquet's own: its field metadata come in no fixed order.
         let descriptor = ArrowSchemaConverter::new().convert(&schema).map_err(failed)?;
         let writer = SerializedFileWriter::new(file, descriptor.root_schema_ptr(), Arc::new(properties)).map_err(failed)?;
@@ -156,6 +170,19 @@ impl ParquetFile {
         }
         Ok((rows, bytes, hash))
     }
+}
+
+/// Whether a dictionary would only be a detour: most of the first rows have a value of their own. Nested columns keep theirs.
+fn has_many_values(column: &ArrayRef) -> bool {
+    let sample = column.slice(0, column.len().min(SAMPLE_ROWS));
+    let is_flat = !sample.data_type().is_nested() && *sample.data_type() != DataType::Boolean;
+    let distinct = || {
+        let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())])?;
+        let rows = converter.convert_columns(&[sample.clone()])?;
+        let values: std::collections::HashSet<&[u8]> = rows.iter().map(|row| row.data()).collect();
+        Ok::<usize, arrow::error::ArrowError>(values.len())
+    };
+    is_flat && distinct().is_ok_and(|distinct| distinct * 4 > sample.len() && sample.len() == SAMPLE_ROWS)
 }
 
 fn cannot_write(path: &Path, e: ParquetError) -> Error {

@@ -1,11 +1,11 @@
 //! Append-only tables, event tables and the rows that folds give out: each run adds files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::sql::{Column, Type};
 use crate::state::manifest::DataFile;
-use crate::state::{Frame, Store, parquet};
+use crate::state::{FileInfo, Frame, Store, parquet};
 
 /// Rows of one file; a full one is written, so that a long log does not pile up in memory.
 const FILE_ROWS: usize = 1 << 20;
@@ -65,8 +65,12 @@ impl Appender {
 }
 
 /// Writes a frame to a new file and describes it for the manifest.
-pub fn data_file(store: &Store, path: &std::path::Path, frame: &Frame) -> Result<DataFile> {
-    let info = parquet::write(path, frame)?;
+pub fn data_file(store: &Store, path: &Path, frame: &Frame) -> Result<DataFile> {
+    Ok(described(store, path, parquet::write(path, frame)?))
+}
+
+/// A file that was written, as the manifest names it.
+pub fn described(store: &Store, path: &Path, info: FileInfo) -> DataFile {
     let relative = path.strip_prefix(store.dir()).unwrap_or(path).to_string_lossy().into_owned();
-    Ok(DataFile { path: relative, rows: info.rows, bytes: info.bytes, hash: info.hash })
+    DataFile { path: relative, rows: info.rows, bytes: info.bytes, hash: info.hash }
 }

@@ -33,7 +33,8 @@ impl Folded {
             let (definition, columns) = (&project.aggregates[aggregate], plan.columns_of(number));
             let part = |folds: &'f Vec<Partition>| {
                 let table = &folds[aggregate].table;
-                Part { columns: columns.iter().map(|column| fold::column(table, definition, *column)).collect(), rows: table.len() }
+                let slots = table.slots();
+                Part { columns: columns.iter().map(|column| fold::column(table, definition, &slots, *column)).collect(), rows: slots.len() }
             };
             self.folds.par_iter().map(part).collect()
         };

@@ -180,8 +180,9 @@ fn of_event(batch: &Batch, event: u32, reason: &str) -> String {
 fn frame(project: &Project, index: usize, lanes: &[lanes::Lane]) -> Frame {
     let mut frame = Frame::empty(&fold::schema(&project.aggregates[index]));
     for lane in lanes {
-        for (column, part) in frame.columns.iter_mut().zip(lane.folds[index].table.columns()) {
-            column.append(part);
+        let table = &lane.folds[index].table;
+        for (column, part) in frame.columns.iter_mut().zip(table.columns(&table.slots())) {
+            column.append(part.into_owned());
         }
     }
     frame

@@ -1,24 +1,30 @@
 //! The state of all folds, cut into lanes: lane p owns partition p of every aggregate and of every source's
 //! streams. Lanes share nothing, so threads take lanes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, LargeStringBuilder, UInt64Array};
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::append::data_file;
+use super::append::described;
 use super::aside::StoppedStreams;
 use crate::error::{Error, Kind, Result};
 use crate::fold::order::{BEFORE_ALL, key_and_rank, order_key};
 use crate::fold::{self, PARTITIONS, Partition, Routed, key, partition_of};
 use crate::project::{Aggregate, Order, Project};
 use crate::source::ids::IdSet;
-use crate::source::sequence::Sequencer;
+use crate::source::sequence::{Sequencer, Stream};
 use crate::sql::{Column, Type, Value};
-use crate::state::{Frame, Store, manifest, parquet};
+use crate::state::arrow::to_arrow;
+use crate::state::{Store, manifest, parquet};
 
 /// Rows of one snapshot file, about: fewer, and neighbouring partitions share a file.
 const FILE_ROWS: u64 = 1 << 16;
+
+/// Rows of a row group of a snapshot file, at least, where there are so many.
+const GROUP_ROWS: usize = 1 << 16;
 
 pub struct Lane {
     /// By source.
@@ -122,20 +128,49 @@ pub fn save_aggregate(
             {
                 return Ok(kept.clone());
             }
-            let mut frame = Frame::empty(&schema);
-            for lane in mine {
-                for (column, part) in frame.columns.iter_mut().zip(lane.folds[index].table.columns()) {
-                    column.append(part);
-                }
-            }
-            let base = if frame.rows() == 0 {
+            let rows: Vec<Vec<u32>> = mine.iter().map(|lane| lane.folds[index].table.slots()).collect();
+            let groups = row_groups(rows.iter().map(Vec::len));
+            let group = |number: usize| {
+                let lanes = groups[number].clone();
+                mine[lanes.clone()]
+                    .iter()
+                    .zip(&rows[lanes])
+                    .filter(|(_, rows)| !rows.is_empty())
+                    .map(|(lane, rows)| arrays(&lane.folds[index].table.columns(rows)))
+                    .collect()
+            };
+            let base = if groups.is_empty() {
                 None
             } else {
-                Some(data_file(store, &dir.join(format!("gen-{generation}-{bits}-{prefix}.parquet")), &frame)?)
+                let path = dir.join(format!("gen-{generation}-{bits}-{prefix}.parquet"));
+                Some(described(store, &path, parquet::write_groups(&path, &schema, groups.len(), group)?))
             };
             Ok(manifest::Partition { prefix_bits: bits as u8, prefix: prefix as u64, base, deltas: Vec::new() })
         })
         .collect()
+}
+
+/// Ranges of neighbouring lanes whose rows together are enough for a row group. `rows`: those of each lane.
+fn row_groups(rows: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut open = 0;
+    for (lane, rows) in rows.enumerate() {
+        match groups.last_mut() {
+            Some(group) if open < GROUP_ROWS || rows == 0 => group.end = lane + 1,
+            _ if rows == 0 => continue,
+            _ => {
+                groups.push(lane..lane + 1);
+                open = 0;
+            }
+        }
+        open += rows;
+    }
+    groups
+}
+
+/// Columns as Arrow has them.
+fn arrays<'c>(columns: &[impl std::ops::Deref<Target = Column> + 'c]) -> Result<Vec<ArrayRef>> {
+    columns.iter().map(|column| to_arrow(column)).collect()
 }
 
 /// What a snapshot knows of rows that are not there, by partition; nothing where the order is the log's.
@@ -190,30 +225,42 @@ pub fn load_streams(lanes: &mut [Lane], project: &Project, source: usize, store:
 /// Writes the last version of every stream of a source; nothing where the source has no versions.
 pub fn save_streams(lanes: &[Lane], project: &Project, source: usize, store: &Store, generation: u64) -> Result<Vec<manifest::DataFile>> {
     let dir = store.fresh_data_dir("streams", &project.sources[source].name)?;
+    let schema = stream_schema(project.sources[source].order);
     let total: usize = lanes.iter().map(|lane| lane.sequencers[source].streams().len()).sum();
     let per_file = (PARTITIONS as u64 * FILE_ROWS * 4 / (total as u64).max(1)).clamp(1, PARTITIONS as u64) as usize;
     lanes
         .par_chunks(per_file)
         .enumerate()
         .map(|(number, lanes)| {
-            let schema = stream_schema(project.sources[source].order);
-            let mut columns: Vec<Column> = schema.iter().map(|(_, ty)| Column::new(ty.clone())).collect();
-            for stream in lanes.iter().flat_map(|lane| lane.sequencers[source].streams()) {
-                let Some(last) = stream.last else { continue };
-                columns[0].push(Value::text(&stream.name));
-                columns[1].push(Value::Int(last as i128));
-                columns[2].push(Value::Int(stream.first as i128));
-                columns[3].push(Value::Int(stream.mark as i128));
-                if let Some(sort_key) = columns.get_mut(4) {
-                    sort_key.push(Value::Int(stream.sort_key as i128));
-                }
-            }
-            if columns[0].is_empty() {
+            let known = |lane: &Lane| lane.sequencers[source].streams().iter().filter(|stream| stream.last.is_some()).count();
+            let groups = row_groups(lanes.iter().map(known));
+            if groups.is_empty() {
                 return Ok(None);
             }
-            let frame = Frame { names: schema.into_iter().map(|(name, _)| name).collect(), columns };
-            data_file(store, &dir.join(format!("gen-{generation}-{number}.parquet")), &frame).map(Some)
+            let group = |number: usize| {
+                let lanes = lanes[groups[number].clone()].iter();
+                lanes.map(|lane| stream_arrays(lane.sequencers[source].streams(), schema.len())).collect()
+            };
+            let path = dir.join(format!("gen-{generation}-{number}.parquet"));
+            Ok(Some(described(store, &path, parquet::write_groups(&path, &schema, groups.len(), group)?)))
         })
         .collect::<Result<Vec<_>>>()
         .map(|files| files.into_iter().flatten().collect())
+}
+
+/// The first `columns` columns of [`stream_schema`], of the streams of which something has passed.
+fn stream_arrays(streams: &[Stream], columns: usize) -> Result<Vec<ArrayRef>> {
+    let known = || streams.iter().filter(|stream| stream.last.is_some());
+    let mut names = LargeStringBuilder::with_capacity(streams.len(), known().map(|stream| stream.name.len()).sum());
+    known().for_each(|stream| names.append_value(&stream.name));
+    let whole = |part: fn(&Stream) -> i64| Arc::new(Int64Array::from_iter_values(known().map(part))) as ArrayRef;
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(names.finish()),
+        whole(|stream| stream.last.unwrap_or_default()),
+        whole(|stream| stream.first),
+        Arc::new(UInt64Array::from_iter_values(known().map(|stream| stream.mark))),
+        whole(|stream| stream.sort_key),
+    ];
+    arrays.truncate(columns);
+    Ok(arrays)
 }

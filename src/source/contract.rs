@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::json;
 use crate::printable::printable_start;
-use crate::sql::{MapEntries, Type, Value, cast_text};
+use crate::sql::{Column, MapEntries, Type, Value, cast_text};
 
 /// Converts checked JSON (empty: missing) to `ty`; the error says what does not fit.
 pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
@@ -101,6 +101,58 @@ pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
         }
         _ => Err(misfit()),
     }
+}
+
+/// Appends the JSON of a text without escapes, or of a number as most are written, to a column of type `ty`, as [`convert`]
+/// would. False: it is for `convert` to say, and nothing was appended.
+#[inline]
+pub fn push_plain(column: &mut Column, json: &str, ty: &Type) -> bool {
+    let bytes = json.as_bytes();
+    match ty {
+        Type::Varchar => match bytes {
+            [b'"', text @ .., b'"'] if memchr::memchr(b'\\', text).is_none() => {
+                column.push_text(&json[1..json.len() - 1]);
+                true
+            }
+            _ => false,
+        },
+        Type::Integer | Type::BigInt => match plain_number(bytes, 0) {
+            Some(number) if *ty == Type::BigInt || i32::try_from(number).is_ok() => column.push_whole(number),
+            _ => false,
+        },
+        Type::Decimal { width, scale } if *width <= 18 => match plain_number(bytes, *scale) {
+            Some(number) if (number.unsigned_abs()) < 10u64.pow(*width as u32) => column.push_whole(number),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A number written as digits with a point or without, times 10^scale; `None`: it is written otherwise, has a fraction that
+/// would be lost, or more digits than are sure to fit.
+#[inline]
+fn plain_number(text: &[u8], scale: u8) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() + scale as usize > 18 {
+        return None;
+    }
+    let (mut number, mut behind_point) = (0i64, None);
+    for b in digits {
+        match (b, behind_point) {
+            (b'0'..=b'9', _) => {
+                number = number * 10 + (b - b'0') as i64;
+                behind_point = behind_point.map(|n: u8| n + 1);
+            }
+            (b'.', None) => behind_point = Some(0),
+            _ => return None,
+        }
+    }
+    let missing = scale.checked_sub(behind_point.unwrap_or_default())?;
+    let number = number * 10i64.pow(missing as u32);
+    Some(if negative { -number } else { number })
 }
 
 /// A JSON text in a message: its beginning, and without characters that would steer a terminal.

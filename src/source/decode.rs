@@ -1,19 +1,22 @@
 //! A chunk of lines -> a batch of events: the envelope of each record, the payload fields that somebody uses.
 
 use std::borrow::Cow;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::batch::{Bad, BadKind, Batch, Block, Route};
 use super::chunks::Chunk;
-use super::contract::{convert, shortened};
+use super::contract::shortened;
+use super::envelope::{self, RecordEnv, Refusal, moment, refuse};
 use super::json::{self, Paths, Span};
+use super::learned::{Kind, KnownType, Learned, Way};
+use super::payload::{self, fill_data, fill_text};
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
-use crate::project::{Dedupe, Envelope, FieldRole, Given, Order, Payload, Project, TypePlan};
-use crate::sql::{self, Column, Env, Expr, Slot, Type, Value, cast_text};
+use crate::project::{Given, Payload, Project};
+use crate::sql::{Column, Type, Value, cast_text};
 
 /// So many event types are remembered; a log with more (a type field that holds ids, say) is looked up anew.
 const KNOWN_TYPES_MAX: usize = 100_000;
@@ -31,32 +34,14 @@ pub struct Decoder<'p> {
     metadata_at: Option<usize>,
     upcasters: Upcasters<'p>,
     types: RwLock<HashMap<String, Option<Arc<KnownType>>>>,
-}
-
-/// An event type with what its payloads are searched for.
-struct KnownType {
-    plan: Arc<TypePlan>,
-    data: Paths,
-    meta: Paths,
-}
-
-/// The parts of one record as the envelope's expressions see them.
-struct RecordEnv<'a> {
-    text: &'a str,
-    found: &'a [Span],
-}
-
-impl Env for RecordEnv<'_> {
-    fn get(&self, slot: Slot) -> Value {
-        let span = self.found.get(slot.0 as usize).copied().unwrap_or_default();
-        json::as_text(span.of(self.text)).ok().flatten().map_or(Value::Null, Value::text)
-    }
+    /// Of threads that decode nothing at the moment.
+    learned: Mutex<Vec<Learned>>,
 }
 
 /// Where an event's payload comes from.
 enum Origin<'a> {
-    /// A record, whose wanted parts were found.
-    Record { text: &'a str, found: &'a [Span] },
+    /// A record, whose wanted parts were found; and its shape, where it has one.
+    Record { text: &'a str, found: &'a [Span], shape: Option<usize> },
     /// A test's event, or what upcasters made of one: two JSON objects, the second one or why there is none.
     Given { data: &'a str, metadata: std::result::Result<&'a str, &'a str> },
 }
@@ -65,35 +50,6 @@ enum Origin<'a> {
 enum Part {
     Data,
     Metadata,
-}
-
-/// Where the events of a type, as records name it, go.
-#[derive(Clone, Copy)]
-enum Way {
-    Nobody,
-    Block(usize),
-    Upcast,
-}
-
-/// Why a record did not become an event that can be folded.
-struct Refusal {
-    kind: BadKind,
-    reason: String,
-}
-
-fn refuse<T>(kind: BadKind, reason: impl Into<String>) -> std::result::Result<T, Refusal> {
-    Err(Refusal { kind, reason: reason.into() })
-}
-
-/// Per chunk: what is reused from record to record.
-#[derive(Default)]
-struct Scratch {
-    found: Vec<Span>,
-    fields: Vec<Span>,
-    ways: HashMap<String, Way>,
-    /// By the type that upcasters leave; `None`: nobody takes it.
-    blocks: HashMap<String, Option<usize>>,
-    known: Vec<Arc<KnownType>>,
 }
 
 impl<'p> Decoder<'p> {
@@ -117,25 +73,26 @@ impl<'p> Decoder<'p> {
             metadata_at,
             upcasters: Upcasters::new(project),
             types: RwLock::default(),
+            learned: Mutex::default(),
         }
     }
 
     /// Decodes a chunk. Errors are the project's (a wildcard rule that does not fit a type that just appeared);
     /// what is wrong with records stands in the batch.
     pub fn decode(&self, chunk: &Chunk) -> Result<Batch> {
-        self.lines(chunk, self.keeps_text(), |text, number, batch, scratch| self.record(text, number, batch, scratch))
+        self.lines(chunk, self.keeps_text(), |text, shape, number, batch, learned| self.record(text, shape, number, batch, learned))
     }
 
     /// Decodes the envelopes of a chunk and no payloads, to sort its lines: what cannot be used is left out, without a
     /// report. The batch knows where its lines begin.
     pub fn envelopes(&self, chunk: &Chunk) -> Result<Batch> {
         let source = &self.project.sources[self.source];
-        let mut batch = self.lines(chunk, true, |text, number, batch, scratch| {
-            if json::scan(text, &self.paths, &mut scratch.found).is_ok() {
-                let env = RecordEnv { text, found: &scratch.found };
+        let mut batch = self.lines(chunk, true, |text, shape, number, batch, learned| {
+            if learned.find(text, &self.paths, shape).is_ok() {
+                let env = RecordEnv { text, found: &learned.found };
                 if source.filter.as_ref().is_none_or(|filter| filter.eval(&env).is_ok()) {
                     // it is decoded once more in its place, and refused there
-                    let _ = self.envelope(&source.envelope, &env, number, batch);
+                    let _ = envelope::read(source, &env, number, batch);
                 }
             }
             Ok(())
@@ -155,24 +112,32 @@ impl<'p> Decoder<'p> {
         &self,
         chunk: &Chunk,
         keeps_text: bool,
-        mut record: impl FnMut(&str, u32, &mut Batch, &mut Scratch) -> Result<()>,
+        mut record: impl FnMut(&str, Option<usize>, u32, &mut Batch, &mut Learned) -> Result<()>,
     ) -> Result<Batch> {
         let mut batch = Batch::new(chunk.ordinal, chunk.segment, chunk.bytes.len() as u64);
-        let mut scratch = Scratch::default();
+        let mut learned = self.learned().pop().unwrap_or_default();
+        learned.begin();
         let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
         let mut start = 0;
         while start < chunk.bytes.len() {
             if keeps_text {
                 batch.line_starts.push(start as u32);
             }
+            let number = batch.lines as u32;
+            batch.lines += 1;
+            batch.records += 1;
+            if let Some(rest) = whole.map(|text| &text[start..])
+                && let Some((shape, len)) = learned.read(rest)
+            {
+                record(&rest[..len], Some(shape), number, &mut batch, &mut learned)?;
+                start += len + 1;
+                continue;
+            }
             let end = memchr::memchr(b'\n', &chunk.bytes[start..]).map_or(chunk.bytes.len(), |at| start + at);
             let line = match whole {
                 Some(text) => Ok(&text[start..end]),
                 None => std::str::from_utf8(&chunk.bytes[start..end]),
             };
-            let number = batch.lines as u32;
-            batch.lines += 1;
-            batch.records += 1;
             start = end + 1;
             let line = match line {
                 Ok(line) => line,
@@ -187,37 +152,45 @@ impl<'p> Decoder<'p> {
                 batch.empty += 1;
                 continue;
             }
-            record(line, number, &mut batch, &mut scratch)?;
+            record(line, None, number, &mut batch, &mut learned)?;
         }
+        self.learned().push(learned);
         Ok(batch)
     }
 
-    fn record(&self, text: &str, number: u32, batch: &mut Batch, scratch: &mut Scratch) -> Result<()> {
+    fn learned(&self) -> MutexGuard<'_, Vec<Learned>> {
+        self.learned.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn record(&self, text: &str, shape: Option<usize>, number: u32, batch: &mut Batch, learned: &mut Learned) -> Result<()> {
         let source = &self.project.sources[self.source];
-        if let Err(e) = json::scan(text, &self.paths, &mut scratch.found) {
-            let reason = format!("{} at byte {}: {}", e.message, e.offset + 1, shortened(around(text, e.offset)));
-            batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason });
-            return Ok(());
-        }
-        let found = std::mem::take(&mut scratch.found);
+        let shape = match learned.find(text, &self.paths, shape) {
+            Ok(shape) => shape,
+            Err(e) => {
+                let reason = format!("{} at byte {}: {}", e.message, e.offset + 1, shortened(around(text, e.offset)));
+                batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason });
+                return Ok(());
+            }
+        };
+        let found = std::mem::take(&mut learned.found);
         let env = RecordEnv { text, found: &found };
         let filtered = match source.filter.as_ref().map(|filter| filter.eval(&env)) {
             None => false,
             Some(Ok(value)) => value.as_bool() != Some(true),
             Some(Err(e)) => {
-                self.broken_envelope(&source.envelope, &env, number, batch);
+                envelope::read_broken(source, &env, number, batch);
                 batch.bad.push(Bad { line: number, kind: BadKind::Envelope, reason: format!("`where` fails: {}", e.0) });
-                scratch.found = found;
+                learned.found = found;
                 return Ok(());
             }
         };
-        match self.envelope(&source.envelope, &env, number, batch) {
+        match envelope::read(source, &env, number, batch) {
             Ok(()) => {
                 let index = batch.events.len() - 1;
                 let route = if filtered {
                     Route::Filtered
                 } else {
-                    match self.payload(Origin::Record { text, found: &found }, index, batch, scratch)? {
+                    match self.payload(Origin::Record { text, found: &found, shape }, index, batch, learned)? {
                         Ok(route) => route,
                         Err(refusal) => {
                             batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
@@ -232,78 +205,12 @@ impl<'p> Decoder<'p> {
                 batch.empty += 1;
             }
             Err(refusal) => {
-                self.broken_envelope(&source.envelope, &env, number, batch);
+                envelope::read_broken(source, &env, number, batch);
                 batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
             }
         }
-        scratch.found = found;
+        learned.found = found;
         Ok(())
-    }
-
-    /// Reads the envelope and appends it to the batch's events, or appends nothing.
-    fn envelope(&self, envelope: &Envelope, env: &RecordEnv, number: u32, batch: &mut Batch) -> std::result::Result<(), Refusal> {
-        let stream = required_text(&envelope.stream, env, "stream")?;
-        let event_type = required_text(&envelope.event_type, env, "type")?;
-        let version = optional_int(envelope.version.as_ref(), env, "version")?;
-        let position = optional_int(envelope.position.as_ref(), env, "position")?;
-        if position.is_none() && self.project.sources[self.source].dedupe == Dedupe::Position {
-            return refuse(BadKind::Envelope, "`position` is NULL, and `dedupe = \"position\"` tells duplicates by it");
-        }
-        let time = match envelope.time.as_ref().map(|e| value_of(e, env)).transpose() {
-            Ok(Some(Value::Timestamp(t))) => Some(moment(t)?),
-            Ok(_) => None,
-            Err(e) => return refuse(BadKind::Envelope, format!("`time`: {e}")),
-        };
-        let key = match self.project.sources[self.source].order {
-            Order::Log => Some(0),
-            Order::Position => position,
-            Order::Time => time,
-            Order::Version => version,
-        };
-        if key.is_none() {
-            let part = self.project.sources[self.source].order.name();
-            return refuse(BadKind::Envelope, format!("`{part}` is NULL, and `order = {part:?}` sorts by it"));
-        }
-        let id = match &envelope.id {
-            Some(expr) => text_of(expr, env).map_err(|e| Refusal { kind: BadKind::Envelope, reason: format!("`id`: {e}") })?,
-            None => None,
-        };
-        if id.as_deref().is_none_or(str::is_empty) && self.project.sources[self.source].dedupe == Dedupe::Id {
-            return refuse(BadKind::Envelope, "`id` is NULL or empty, and `dedupe = \"id\"` tells duplicates by it");
-        }
-        let events = &mut batch.events;
-        events.line.push(number);
-        events.route.push(Route::Filtered);
-        events.stream_hash.push(xxh3_64(stream.as_bytes()));
-        events.mark.push(xxh3_64(id.as_deref().unwrap_or(env.text).as_bytes()));
-        events.stream.push(&stream);
-        events.event_type.push(&event_type);
-        events.version.push(version);
-        events.position.push(position);
-        events.time.push(time);
-        events.id.push(id.as_deref().unwrap_or(""));
-        Ok(())
-    }
-
-    /// Where bad records are set aside, one whose envelope cannot be read stops its stream all the same, if it names one:
-    /// it becomes a bad event with whatever else of its envelope can be read.
-    fn broken_envelope(&self, envelope: &Envelope, env: &RecordEnv, number: u32, batch: &mut Batch) {
-        if !self.project.sources[self.source].quarantines() {
-            return;
-        }
-        let Ok(stream) = required_text(&envelope.stream, env, "stream") else { return };
-        let id = envelope.id.as_ref().and_then(|id| text_of(id, env).ok().flatten());
-        let events = &mut batch.events;
-        events.line.push(number);
-        events.route.push(Route::Bad);
-        events.stream_hash.push(xxh3_64(stream.as_bytes()));
-        events.mark.push(xxh3_64(id.as_deref().unwrap_or(env.text).as_bytes()));
-        events.stream.push(&stream);
-        events.event_type.push(&required_text(&envelope.event_type, env, "type").unwrap_or_default());
-        events.version.push(optional_int(envelope.version.as_ref(), env, "version").unwrap_or_default());
-        events.position.push(optional_int(envelope.position.as_ref(), env, "position").unwrap_or_default());
-        events.time.push(None);
-        events.id.push(id.as_deref().unwrap_or(""));
     }
 
     /// Leads the last event to the block of its type, through the upcasters where one takes it: it may then become
@@ -313,29 +220,30 @@ impl<'p> Decoder<'p> {
         origin: Origin,
         event: usize,
         batch: &mut Batch,
-        scratch: &mut Scratch,
+        learned: &mut Learned,
     ) -> Result<std::result::Result<Route, Refusal>> {
         let event_type = batch.events.event_type.get(event);
-        let way = match scratch.ways.get(event_type) {
+        let way = match learned.ways.get(event_type) {
             Some(way) => *way,
             None => {
                 let event_type = event_type.to_string();
-                let way = self.way(&event_type, batch, scratch)?;
-                scratch.ways.insert(event_type, way);
+                let way = self.way(&event_type, learned)?;
+                learned.name_bytes += event_type.len();
+                learned.ways.insert(event_type, way);
                 way
             }
         };
         match way {
             Way::Nobody => Ok(Ok(Route::Filtered)),
-            Way::Block(block) => Ok(self.fill(&origin, block, batch, scratch)),
-            Way::Upcast => self.upcast(&origin, event, batch, scratch),
+            Way::Kind(kind) => Ok(self.fill(&origin, kind, batch, learned)),
+            Way::Upcast => self.upcast(&origin, event, batch, learned),
         }
     }
 
     /// Types that upcasters take, but that end with nobody, need not go through them.
-    fn way(&self, event_type: &str, batch: &mut Batch, scratch: &mut Scratch) -> Result<Way> {
+    fn way(&self, event_type: &str, learned: &mut Learned) -> Result<Way> {
         let Some(reach) = self.upcasters.reach(event_type) else {
-            return Ok(self.block_of(event_type, batch, scratch)?.map_or(Way::Nobody, Way::Block));
+            return Ok(self.kind_of(event_type, learned)?.map_or(Way::Nobody, Way::Kind));
         };
         for event_type in reach {
             if self.known(&event_type)?.is_some() {
@@ -351,7 +259,7 @@ impl<'p> Decoder<'p> {
         origin: &Origin,
         event: usize,
         batch: &mut Batch,
-        scratch: &mut Scratch,
+        learned: &mut Learned,
     ) -> Result<std::result::Result<Route, Refusal>> {
         let metadata = self.part(origin, Part::Metadata);
         let metadata = metadata.as_ref().map(|metadata| &**metadata).map_err(|reason| reason.as_str());
@@ -361,15 +269,15 @@ impl<'p> Decoder<'p> {
         };
         let event_type = batch.events.event_type.get(event).to_string();
         let old = Old { events: &batch.events, event, metadata };
-        let parts = match self.upcasters.run(&old, &event_type, data, &mut scratch.fields) {
+        let parts = match self.upcasters.run(&old, &event_type, data, &mut learned.fields) {
             Ok(parts) => parts,
             Err(reason) => return Ok(refuse(BadKind::Upcast, reason)),
         };
         let mut routes = Vec::with_capacity(parts.len());
         for part in &parts {
-            let route = match self.block_of(&part.event_type, batch, scratch)? {
+            let route = match self.kind_of(&part.event_type, learned)? {
                 None => Ok(Route::Filtered),
-                Some(block) => self.fill(&Origin::Given { data: &part.data, metadata }, block, batch, scratch),
+                Some(kind) => self.fill(&Origin::Given { data: &part.data, metadata }, kind, batch, learned),
             };
             match route {
                 Ok(route) => routes.push(route),
@@ -386,107 +294,84 @@ impl<'p> Decoder<'p> {
         Ok(Ok(routes.first().copied().unwrap_or(Route::Filtered)))
     }
 
-    /// The block of a type's payloads in this batch, made at first sight; `None`: nobody takes the type.
-    fn block_of(&self, event_type: &str, batch: &mut Batch, scratch: &mut Scratch) -> Result<Option<usize>> {
-        if let Some(block) = scratch.blocks.get(event_type) {
-            return Ok(*block);
+    /// The kind of a type, learned at first sight; `None`: nobody takes the type.
+    fn kind_of(&self, event_type: &str, learned: &mut Learned) -> Result<Option<usize>> {
+        if let Some(kind) = learned.kind_of.get(event_type) {
+            return Ok(*kind);
         }
-        let block = self.known(event_type)?.map(|known| {
+        let kind = self.known(event_type)?.map(|known| {
+            learned.kinds.push(Kind { known, block: None });
+            learned.kinds.len() - 1
+        });
+        learned.name_bytes += event_type.len();
+        learned.kind_of.insert(event_type.to_string(), kind);
+        Ok(kind)
+    }
+
+    /// Finds the payload's fields and appends them to the block of the kind, which is made where the batch has none.
+    fn fill(&self, origin: &Origin, kind: usize, batch: &mut Batch, learned: &mut Learned) -> std::result::Result<Route, Refusal> {
+        let known = learned.kinds[kind].known.clone();
+        let block = *learned.kinds[kind].block.get_or_insert_with(|| {
             batch.blocks.push(Block {
                 data: known.plan.fields.iter().map(|f| Column::new(f.ty.clone())).collect(),
                 meta: known.plan.meta.iter().map(|_| Column::new(Type::Varchar)).collect(),
                 plan: known.plan.clone(),
             });
-            scratch.known.push(known);
             batch.blocks.len() - 1
         });
-        scratch.blocks.insert(event_type.to_string(), block);
-        Ok(block)
-    }
-
-    /// Finds the payload's fields and appends them to a block.
-    fn fill(&self, origin: &Origin, block: usize, batch: &mut Batch, scratch: &mut Scratch) -> std::result::Result<Route, Refusal> {
-        let known = &scratch.known[block];
         let columns = &mut batch.blocks[block];
         let row = columns.rows();
-        if !known.data.is_empty() {
-            let filled = self
-                .part(origin, Part::Data)
-                .and_then(|payload| fill_data(&known.plan, &known.data, &payload, &mut scratch.fields, &mut columns.data));
-            if let Err(reason) = filled {
-                columns.data.iter_mut().for_each(|column| truncate(column, row));
-                return refuse(BadKind::Contract, reason);
-            }
-        }
-        if !known.meta.is_empty() {
-            let filled = self
-                .part(origin, Part::Metadata)
-                .and_then(|metadata| fill_text(&known.meta, &metadata, &mut scratch.fields, &mut columns.meta));
-            if let Err(reason) = filled {
-                columns.data.iter_mut().chain(&mut columns.meta).for_each(|column| truncate(column, row));
-                return refuse(BadKind::Contract, reason);
-            }
+        if let Err(reason) = self.fields(origin, kind, &known, columns, learned) {
+            columns.data.iter_mut().chain(&mut columns.meta).for_each(|column| column.truncate(row));
+            return refuse(BadKind::Contract, reason);
         }
         Ok(Route::Block { block: block as u32, row: row as u32 })
+    }
+
+    /// Appends a row to a block, or a part of one where something is wrong with it.
+    fn fields(
+        &self,
+        origin: &Origin,
+        kind: usize,
+        known: &KnownType,
+        columns: &mut Block,
+        learned: &mut Learned,
+    ) -> std::result::Result<(), String> {
+        if let Origin::Record { text, found, shape: Some(shape) } = origin {
+            let envelope = &self.project.sources[self.source].envelope;
+            let whole = |payload: Option<&Payload>, at: Option<usize>| match payload {
+                Some(Payload::Record) => Some(Span { start: 0, end: text.len() }),
+                _ => at.map(|at| found[at]),
+            };
+            let (data, metadata) = (whole(Some(&envelope.data), self.data_at), whole(envelope.metadata.as_ref(), self.metadata_at));
+            if learned.fields_of(text, *shape, kind, data, metadata) {
+                let (data, meta) = learned.fields.split_at(known.data.len());
+                fill_data(&known.plan, text, data, &mut columns.data)?;
+                return fill_text(text, meta, &mut columns.meta);
+            }
+        }
+        if !known.data.is_empty() {
+            let payload = self.part(origin, Part::Data)?;
+            json::scan(&payload, &known.data, &mut learned.fields).map_err(|e| e.message)?;
+            fill_data(&known.plan, &payload, &learned.fields, &mut columns.data)?;
+        }
+        if !known.meta.is_empty() {
+            let metadata = self.part(origin, Part::Metadata)?;
+            json::scan(&metadata, &known.meta, &mut learned.fields).map_err(|e| e.message)?;
+            fill_text(&metadata, &learned.fields, &mut columns.meta)?;
+        }
+        Ok(())
     }
 
     fn part<'a>(&self, origin: &Origin<'a>, part: Part) -> std::result::Result<Cow<'a, str>, String> {
         let envelope = &self.project.sources[self.source].envelope;
         match (origin, part) {
-            (Origin::Record { text, found }, Part::Data) => self.object(text, found, Some(&envelope.data), self.data_at, "data"),
-            (Origin::Record { text, found }, Part::Metadata) => {
-                self.object(text, found, envelope.metadata.as_ref(), self.metadata_at, "metadata")
+            (Origin::Record { text, found, .. }, Part::Data) => payload::object(text, found, Some(&envelope.data), self.data_at, "data"),
+            (Origin::Record { text, found, .. }, Part::Metadata) => {
+                payload::object(text, found, envelope.metadata.as_ref(), self.metadata_at, "metadata")
             }
             (Origin::Given { data, .. }, Part::Data) => Ok(Cow::Borrowed(data)),
             (Origin::Given { metadata, .. }, Part::Metadata) => metadata.map(Cow::Borrowed).map_err(str::to_string),
-        }
-    }
-
-    /// The payload or the metadata as the text of a JSON object; nothing at all is an empty object.
-    fn object<'a>(
-        &self,
-        text: &'a str,
-        found: &[Span],
-        payload: Option<&Payload>,
-        at: Option<usize>,
-        name: &str,
-    ) -> std::result::Result<Cow<'a, str>, String> {
-        let json: Cow<'a, str> = match payload {
-            None => return Ok("{}".into()),
-            Some(Payload::Record) => return Ok(text.into()),
-            Some(Payload::Path(_)) => found[at.unwrap_or_default()].of(text).into(),
-            Some(Payload::Expr(expr)) => match expr.eval(&RecordEnv { text, found }) {
-                Ok(Value::Text(text)) => text.to_string().into(),
-                Ok(_) => "".into(),
-                Err(e) => return Err(format!("`{name}`: {}", e.0)),
-            },
-        };
-        match json.as_bytes().first() {
-            Some(b'{') if at.is_some() => Ok(json),
-            None | Some(b'n') => Ok("{}".into()),
-            // JSON inside a string, or computed text: not checked yet
-            Some(b'"') if at.is_some() => {
-                let inner = json::as_text(&json)?.unwrap_or_default().into_owned();
-                if inner.trim().is_empty() {
-                    return Ok("{}".into());
-                }
-                json::check(&inner)
-                    .map_err(|e| format!("`{name}` is a string that holds no JSON: {} at byte {}", e.message, e.offset + 1))?;
-                self.inner_object(inner, name)
-            }
-            Some(_) if at.is_none() => {
-                json::check(&json).map_err(|e| format!("`{name}` is no JSON: {} at byte {}", e.message, e.offset + 1))?;
-                self.inner_object(json.into_owned(), name)
-            }
-            Some(_) => Err(format!("`{name}` is {}, an object was expected", shortened(&json))),
-        }
-    }
-
-    fn inner_object<'a>(&self, text: String, name: &str) -> std::result::Result<Cow<'a, str>, String> {
-        match text.trim_start().as_bytes().first() {
-            Some(b'{') => Ok(Cow::Owned(text)),
-            Some(b'n') => Ok("{}".into()),
-            _ => Err(format!("`{name}` holds {}, an object was expected", shortened(&text))),
         }
     }
 
@@ -497,7 +382,7 @@ impl<'p> Decoder<'p> {
     pub fn given(&self, given: &[Given], before: usize, versions: &mut HashMap<String, i64>) -> Result<Batch> {
         const FIRST_TIME: i64 = 946_684_800_000_000;
         let mut batch = Batch::new(0, 0, 0);
-        let mut scratch = Scratch::default();
+        let mut learned = Learned::default();
         for (number, event) in given.iter().enumerate() {
             let events = &mut batch.events;
             let line = (before + number) as u32;
@@ -524,7 +409,7 @@ impl<'p> Decoder<'p> {
             let index = batch.events.len() - 1;
             if failed.is_none() {
                 let origin = Origin::Given { data: &event.data, metadata: Ok(&event.metadata) };
-                match self.payload(origin, index, &mut batch, &mut scratch)? {
+                match self.payload(origin, index, &mut batch, &mut learned)? {
                     Ok(route) => batch.events.route[index] = route,
                     Err(refusal) => failed = Some(refusal),
                 }
@@ -561,107 +446,4 @@ fn around(text: &str, offset: usize) -> &str {
         start -= 1;
     }
     &text[start..]
-}
-
-fn truncate(column: &mut Column, rows: usize) {
-    if column.len() > rows {
-        column.truncate(rows);
-    }
-}
-
-fn fill_data(
-    plan: &TypePlan,
-    paths: &Paths,
-    payload: &str,
-    spans: &mut Vec<Span>,
-    columns: &mut [Column],
-) -> std::result::Result<(), String> {
-    json::scan(payload, paths, spans).map_err(|e| e.message)?;
-    for ((field, span), column) in plan.fields.iter().zip(spans.iter()).zip(columns) {
-        let json = span.of(payload);
-        match field.role {
-            FieldRole::Plain => {}
-            FieldRole::Presence { partial } => {
-                column.push(Value::Bool(FieldRole::has_value(json, partial)));
-                continue;
-            }
-            FieldRole::Column { partial } => {
-                if !FieldRole::has_value(json, partial) {
-                    column.push(Value::Null);
-                    continue;
-                }
-            }
-        }
-        let place = |e: String| format!("`{}` of {}: {e}", field.path.join("."), plan.event_type);
-        let mut value = convert(json, &field.ty).map_err(place)?;
-        if value.is_null() && field.declared {
-            if let Some(default) = &field.default {
-                value = default.clone();
-            } else if field.not_null {
-                let what = if json.is_empty() { "is missing" } else { "is null" };
-                return Err(format!("`{}` of {} {what}, its contract says {} NOT NULL", field.path.join("."), plan.event_type, field.ty));
-            }
-        }
-        column.push(value);
-    }
-    Ok(())
-}
-
-fn fill_text(paths: &Paths, metadata: &str, spans: &mut Vec<Span>, columns: &mut [Column]) -> std::result::Result<(), String> {
-    json::scan(metadata, paths, spans).map_err(|e| e.message)?;
-    for (span, column) in spans.iter().zip(columns) {
-        column.push(json::as_text(span.of(metadata))?.map_or(Value::Null, Value::text));
-    }
-    Ok(())
-}
-
-fn text_of<'a>(expr: &Expr, env: &RecordEnv<'a>) -> std::result::Result<Option<Cow<'a, str>>, String> {
-    if let Some(slot) = expr.as_slot() {
-        let span = env.found.get(slot.0 as usize).copied().unwrap_or_default();
-        return json::as_text(span.of(env.text)).map_err(str::to_string);
-    }
-    match expr.eval(env) {
-        Ok(Value::Text(text)) => Ok(Some(Cow::Owned(text.to_string()))),
-        Ok(_) => Ok(None),
-        Err(e) => Err(e.0),
-    }
-}
-
-/// An envelope expression's value; without the interpreter where it is a field that is only cast.
-fn value_of(expr: &Expr, env: &RecordEnv) -> std::result::Result<Value, String> {
-    let Some(slot) = expr.as_cast_text() else { return expr.eval(env).map_err(|e| e.0) };
-    let json = env.found.get(slot.0 as usize).copied().unwrap_or_default().of(env.text);
-    if expr.ty == Type::BigInt && json.len() < 19 && !json.is_empty() && json.bytes().all(|b| b.is_ascii_digit()) {
-        return Ok(Value::Int(json.bytes().fold(0, |n, digit| n * 10 + (digit - b'0') as i64) as i128));
-    }
-    if expr.ty == Type::BigInt {
-        // by its text, as in contracts: 1.5 is no version
-        return convert(json, &expr.ty);
-    }
-    match json::as_text(json)? {
-        Some(text) => cast_text(&text, &expr.ty).map_err(|e| e.0),
-        None => Ok(Value::Null),
-    }
-}
-
-fn required_text<'a>(expr: &Expr, env: &RecordEnv<'a>, name: &str) -> std::result::Result<Cow<'a, str>, Refusal> {
-    match text_of(expr, env) {
-        Ok(Some(text)) if !text.is_empty() => Ok(text),
-        Ok(_) => refuse(BadKind::Envelope, format!("no {name}: {}", shortened(env.text))),
-        Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {e}")),
-    }
-}
-
-/// An event's time is a moment: an infinite one would be the greatest of the log for ever.
-fn moment(time: i64) -> std::result::Result<i64, Refusal> {
-    if sql::is_finite(time) { Ok(time) } else { refuse(BadKind::Envelope, "`time`: infinity is no moment") }
-}
-
-fn optional_int(expr: Option<&Expr>, env: &RecordEnv, name: &str) -> std::result::Result<Option<i64>, Refusal> {
-    let Some(expr) = expr else { return Ok(None) };
-    match value_of(expr, env) {
-        Ok(Value::Int(i)) => Ok(i64::try_from(i).ok()),
-        Ok(_) => Ok(None),
-        Err(e) => refuse(BadKind::Envelope, format!("`{name}`: {e}")),
-    }
 }

@@ -97,6 +97,47 @@ pub fn scan(text: &str, paths: &Paths, found: &mut Vec<Span>) -> Result<(), NotJ
     Ok(())
 }
 
+/// A value that is no object: how it is stepped over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    String,
+    Number,
+    /// `true`, `false` or `null`
+    Word,
+    /// A whole array, with so many arrays and objects around it.
+    Array {
+        depth: u32,
+    },
+}
+
+/// The values of a checked JSON text, in order: all that is neither an object nor lies in an array. Strings without their
+/// quotes. `None`: there are more than `most`.
+pub fn values(text: &str, most: usize) -> Option<Vec<(ValueKind, Span)>> {
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, depth: 0, visited: 0 };
+    let mut found = Vec::new();
+    scanner.space();
+    scanner.collect(most, &mut found)?;
+    Some(found)
+}
+
+/// Checks the array at the beginning of a text, with `depth` arrays and objects around it; its length, or `None` where there
+/// is none.
+pub fn array_len(text: &str, depth: u32) -> Option<usize> {
+    if !text.starts_with('[') {
+        return None;
+    }
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, depth, visited: 0 };
+    scanner.value().ok()?;
+    Some(scanner.at)
+}
+
+/// The length of the escape that a text begins with, by its backslash; `None`: there is no such escape.
+pub fn escape_len(text: &[u8]) -> Option<usize> {
+    let mut scanner = Scanner { bytes: text, at: 0, depth: 0, visited: 0 };
+    scanner.escape().ok()?;
+    Some(scanner.at)
+}
+
 /// Checks that a text is one JSON value.
 pub fn check(text: &str) -> Result<(), NotJson> {
     scan(text, &Paths::default(), &mut Vec::new())
@@ -241,6 +282,41 @@ impl Scanner<'_> {
             Some(_) => Err(self.error("a value was expected")),
             None => Err(self.error("the text ends in the middle")),
         }
+    }
+
+    /// Adds the values from here on, see [`values`].
+    fn collect(&mut self, most: usize, found: &mut Vec<(ValueKind, Span)>) -> Option<()> {
+        let start = self.at;
+        let kind = match self.peek()? {
+            b'{' => {
+                self.enter().ok()?;
+                if self.peek()? == b'}' {
+                    self.at += 1;
+                } else {
+                    loop {
+                        self.key().ok()?;
+                        self.colon().ok()?;
+                        self.collect(most, found)?;
+                        if self.next(b'}').ok()? {
+                            break;
+                        }
+                    }
+                }
+                self.depth -= 1;
+                return Some(());
+            }
+            b'[' => ValueKind::Array { depth: self.depth },
+            b'"' => ValueKind::String,
+            b't' | b'f' | b'n' => ValueKind::Word,
+            _ => ValueKind::Number,
+        };
+        self.value().ok()?;
+        if found.len() >= most {
+            return None;
+        }
+        let quote = usize::from(kind == ValueKind::String);
+        found.push((kind, Span { start: start + quote, end: self.at - quote }));
+        Some(())
     }
 
     fn key(&mut self) -> Result<bool, NotJson> {
@@ -441,11 +517,13 @@ pub fn is_text(json: &str) -> Result<(), &'static str> {
 
 /// A checked JSON value as `->>` gives it: strings without quotes and escapes, everything else as it stands;
 /// null and missing are `None`.
+#[inline]
 pub fn as_text(json: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
-    match json.as_bytes().first() {
-        None | Some(b'n') => Ok(None),
-        Some(b'"') => unescape(&json[1..json.len() - 1]).map(Some),
-        Some(_) => Ok(Some(Cow::Borrowed(json))),
+    match json.as_bytes() {
+        [] | [b'n', ..] => Ok(None),
+        [b'"', text @ .., b'"'] if !text.contains(&b'\\') => Ok(Some(Cow::Borrowed(&json[1..json.len() - 1]))),
+        [b'"', ..] => unescape(&json[1..json.len() - 1]).map(Some),
+        _ => Ok(Some(Cow::Borrowed(json))),
     }
 }
 

@@ -5,11 +5,16 @@ pub mod chain;
 pub mod chunks;
 pub mod contract;
 pub mod decode;
+mod envelope;
 pub mod files;
 pub mod ids;
 pub mod json;
+mod learned;
 pub mod passed;
+mod payload;
 pub mod sequence;
+pub mod shape;
+mod simd;
 pub mod unpack;
 pub mod upcast;
 

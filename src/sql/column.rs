@@ -26,6 +26,43 @@ pub enum Data {
     Values(Vec<Value>),
 }
 
+impl Data {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Bool(v) => v.len(),
+            Data::I32(v) => v.len(),
+            Data::I64(v) => v.len(),
+            Data::I128(v) => v.len(),
+            Data::F32(v) => v.len(),
+            Data::F64(v) => v.len(),
+            Data::Text(v) => v.len(),
+            Data::Values(v) => v.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values of some rows, in this order.
+    pub fn gather(&self, rows: &[u32]) -> Data {
+        fn of<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
+            rows.iter().map(|row| values[*row as usize].clone()).collect()
+        }
+        match self {
+            Data::Bool(v) => Data::Bool(of(v, rows)),
+            Data::I32(v) => Data::I32(of(v, rows)),
+            Data::I64(v) => Data::I64(of(v, rows)),
+            Data::I128(v) => Data::I128(of(v, rows)),
+            Data::F32(v) => Data::F32(of(v, rows)),
+            Data::F64(v) => Data::F64(of(v, rows)),
+            Data::Text(v) => Data::Text(of(v, rows)),
+            Data::Values(v) => Data::Values(of(v, rows)),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Column {
     pub ty: Type,
@@ -176,6 +213,12 @@ impl Column {
 }
 
 impl Column {
+    /// The values of some rows, in this order.
+    pub fn gather(&self, rows: &[u32]) -> Column {
+        let nulls = rows.iter().map(|row| self.nulls[*row as usize]).collect();
+        Column { ty: self.ty.clone(), data: self.data.gather(rows), nulls }
+    }
+
     /// Appends all rows of another column of the same type.
     pub fn append(&mut self, other: Column) {
         self.nulls.extend(other.nulls);
@@ -259,6 +302,27 @@ impl Column {
         match &self.data {
             Data::F64(v) if !self.nulls[row] => Some(v[row]),
             _ => None,
+        }
+    }
+
+    /// Appends a whole number that fits the column's type; false where the column is not for 64-bit numbers.
+    #[inline]
+    pub fn push_whole(&mut self, whole: i64) -> bool {
+        let Data::I64(v) = &mut self.data else { return false };
+        v.push(whole);
+        self.nulls.push(false);
+        true
+    }
+
+    /// Appends a text to a text column.
+    #[inline]
+    pub fn push_text(&mut self, text: &str) {
+        match &mut self.data {
+            Data::Text(v) => {
+                v.push(CompactString::new(text));
+                self.nulls.push(false);
+            }
+            _ => self.push(Value::text(text)),
         }
     }
 

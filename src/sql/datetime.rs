@@ -271,6 +271,9 @@ pub fn parse_time(text: &str) -> Option<i64> {
 
 /// A timestamp in UTC: text with an offset is converted, text without one is taken as it stands.
 pub fn parse_timestamp(text: &str) -> Option<i64> {
+    if let Some(at) = parse_rfc3339(text.as_bytes()) {
+        return Some(at);
+    }
     let mut reader = Reader::new(text);
     let date = reader.date()?;
     if reader.peek().is_none() {
@@ -289,6 +292,31 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     reader.at = behind;
     let offset = reader.offset()?;
     if reader.at_end() { at.checked_sub(offset * MICROS_PER_SECOND) } else { None }
+}
+
+/// A timestamp as logs write it, `2024-05-01T12:34:56.789Z`: with up to six digits behind the point, or none, and in UTC.
+#[inline]
+pub fn parse_rfc3339(text: &[u8]) -> Option<i64> {
+    let (head, rest) = text.split_first_chunk::<19>()?;
+    let mut ok = head[4] == b'-' && head[7] == b'-' && head[10] == b'T' && head[13] == b':' && head[16] == b':';
+    let mut two = |at: usize| {
+        let (tens, ones) = (head[at].wrapping_sub(b'0'), head[at + 1].wrapping_sub(b'0'));
+        ok &= tens < 10 && ones < 10;
+        tens as i64 * 10 + ones as i64
+    };
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    let fraction = match rest {
+        [b'Z'] => &[],
+        [b'.', digits @ .., b'Z'] if (1..=6).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => digits,
+        _ => return None,
+    };
+    let days = if day <= 28 { 28 } else { days_in_month(year, month) };
+    if !ok || year == 0 || !(1..=12).contains(&month) || !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let micros = (0..6).fold(0, |n, i| n * 10 + fraction.get(i).map_or(0, |digit| (digit - b'0') as i64));
+    Some(days_of(year, month, day) * MICROS_PER_DAY + ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + micros)
 }
 
 /// The name under which a unit of time is known here; None: no such unit.

@@ -1,6 +1,7 @@
 //! What lasts: the lock, snapshots as Parquet files, and the manifests that commit them.
 
 pub mod arrow;
+mod encoding;
 pub mod frame;
 pub mod manifest;
 pub mod parquet;

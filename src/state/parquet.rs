@@ -1,24 +1,23 @@
 //! Frames as Parquet files: how snapshots, event tables and rows tables lie on disk.
 //!
 //! A file is written once, under a name that must not exist, and made durable before anybody hears of it.
-//! Columns are found by name when it is read. zstd level 1: a snapshot is written often and read once.
+//! Columns are found by name when it is read. Row groups are encoded side by side; how, says [`super::encoding`].
 
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{Field, Schema};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::Frame;
 use super::arrow::{append_arrow, arrow_type, to_arrow_range};
+use super::{Frame, encoding};
 use crate::error::{Error, Kind, Result};
-use crate::files;
+use crate::files::{self, HashedFile};
 use crate::sql::{Type, Value};
 
 /// What a manifest needs to know of a file that was written.
@@ -34,48 +33,98 @@ pub struct FileInfo {
 /// Rows that are converted at a time.
 const BATCH_ROWS: usize = 1 << 16;
 
+/// The columns of some rows, in the order of the file's.
+pub type Batch = Vec<ArrayRef>;
+
 /// Writes a frame to a new file and fsyncs it; the folder's entry is not synced.
 /// On error the half-written file is removed.
 pub fn write(path: &Path, frame: &Frame) -> Result<FileInfo> {
+    let rows = frame.rows();
+    let group = |number: usize| {
+        let range = number * BATCH_ROWS..rows.min((number + 1) * BATCH_ROWS);
+        let columns = frame.columns.iter().zip(&frame.names);
+        let array = |(column, name)| to_arrow_range(column, range.clone()).map_err(|e| e.at(format!("column `{name}`")));
+        Ok(vec![columns.map(array).collect::<Result<Batch>>()?])
+    };
+    write_groups(path, &frame.schema(), rows.div_ceil(BATCH_ROWS), group)
+}
+
+/// Writes row groups to a new file and fsyncs it, as [`write`] does. `group` is asked for each of them, by number, by
+/// several threads at once; what it gives, one batch or several, becomes a row group.
+pub fn write_groups(
+    path: &Path,
+    columns: &[(String, Type)],
+    groups: usize,
+    group: impl Fn(usize) -> Result<Vec<Batch>> + Sync,
+) -> Result<FileInfo> {
     let file = files::create_new(path)?;
-    let written = write_to(path, file, frame);
+    let written = write_to(path, file, columns, groups, &group);
     if written.is_err() {
         let _ = files::remove_file(path);
     }
     written
 }
 
-fn write_to(path: &Path, file: std::fs::File, frame: &Frame) -> Result<FileInfo> {
+fn write_to(
+    path: &Path,
+    file: std::fs::File,
+    columns: &[(String, Type)],
+    groups: usize,
+    group: &(impl Fn(usize) -> Result<Vec<Batch>> + Sync),
+) -> Result<FileInfo> {
     let failed = |e: parquet::errors::ParquetError| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
-    let schema = Arc::new(Schema::new(
-        frame.names.iter().zip(&frame.columns).map(|(name, c)| Field::new(name, arrow_type(&c.ty), true)).collect::<Vec<_>>(),
-    ));
-    let level = ZstdLevel::try_new(1).map_err(failed)?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_created_by("foldline".to_string())
-        .build();
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(false);
-    let mut writer = ArrowWriter::try_new_with_options(&file, schema.clone(), options).map_err(failed)?;
-    let rows = frame.rows();
-    for start in (0..rows).step_by(BATCH_ROWS) {
-        let range = start..rows.min(start + BATCH_ROWS);
-        let length = range.len();
-        let mut arrays = Vec::with_capacity(frame.columns.len());
-        for (column, name) in frame.columns.iter().zip(&frame.names) {
-            let array = to_arrow_range(column, range.clone()).map_err(|e| e.at(format!("column `{name}`")))?;
-            arrays.push(array);
+    let fields = columns.iter().map(|(name, ty)| Field::new(name, arrow_type(ty), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    // as many row groups lie in memory as there are threads
+    let at_once = rayon::current_num_threads().max(1);
+    let mut waves = (0..groups).step_by(at_once).map(|first| first..groups.min(first + at_once));
+    let mut next_wave = || {
+        let wave = waves.next().unwrap_or_default();
+        wave.into_par_iter().map(|number| Ok((number, group(number)?))).collect::<Result<Vec<_>>>()
+    };
+    let mut wave = next_wave()?;
+    let sample = wave.iter().flat_map(|(_, batches)| batches).max_by_key(|batch| rows_of(batch));
+    let properties = encoding::properties(&schema, sample.map_or(&[][..], Vec::as_slice)).map_err(failed)?;
+    let options = ArrowWriterOptions::new().with_properties(properties);
+    let writer = ArrowWriter::try_new_with_options(HashedFile::new(file), schema.clone(), options).map_err(failed)?;
+    let (mut writer, encoders) = writer.into_serialized_writer().map_err(failed)?;
+    let mut rows = 0;
+    while !wave.is_empty() {
+        rows += wave.iter().flat_map(|(_, batches)| batches).map(rows_of).sum::<u64>();
+        let encode = |(number, batches): &(usize, Vec<Batch>)| encode_group(&encoders, *number, &schema, batches);
+        for chunks in wave.par_iter().map(encode).collect::<Result<Vec<_>, _>>().map_err(failed)? {
+            let mut row_group = writer.next_row_group().map_err(failed)?;
+            chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut row_group)).map_err(failed)?;
+            row_group.close().map_err(failed)?;
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(length));
-        let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
-            .map_err(|e| Error::internal(format!("the columns of {} do not fit together: {e}", path.display())))?;
-        writer.write(&batch).map_err(failed)?;
+        wave = next_wave()?;
     }
-    writer.close().map_err(failed)?;
-    file.sync_all().map_err(|e| Error::io("sync", path, e))?;
-    let (hash, bytes) = files::hash(path)?;
-    Ok(FileInfo { rows: rows as u64, bytes, hash })
+    let (hash, bytes) = writer.into_inner().map_err(failed)?.finish(path)?;
+    Ok(FileInfo { rows, bytes, hash })
+}
+
+fn rows_of(batch: &Batch) -> u64 {
+    batch.first().map_or(0, |column| column.len() as u64)
+}
+
+/// Encodes the batches of one row group. One without rows has no batches.
+fn encode_group(
+    encoders: &ArrowRowGroupWriterFactory,
+    number: usize,
+    schema: &Schema,
+    batches: &[Batch],
+) -> parquet::errors::Result<Vec<ArrowColumnChunk>> {
+    let mut writers = encoders.create_column_writers(number)?;
+    for batch in batches {
+        // nested columns have several leaves
+        let mut leaves = writers.iter_mut();
+        for (field, array) in schema.fields().iter().zip(batch) {
+            for (leaf, writer) in compute_leaves(field, array)?.iter().zip(&mut leaves) {
+                writer.write(leaf)?;
+            }
+        }
+    }
+    writers.into_iter().map(|writer| writer.close()).collect()
 }
 
 /// Reads columns by name. Any doubt (a missing column, another type, a broken file) is an error that says

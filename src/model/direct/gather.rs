@@ -36,11 +36,11 @@ impl Sorted<'_> {
 
     /// Some rows of an output.
     pub fn column(&self, output: usize, rows: Range<usize>) -> Result<ArrayRef> {
+        let (columns, nullable) = &self.columns[output];
         let output = &self.rows.plan.outputs[output];
         let places = &self.places[output.cell.side][rows];
-        let columns = self.rows.columns(output.cell);
         let Some(first) = columns.first() else { return Ok(new_empty_array(&published_type(&output.ty))) };
-        let gathered = Gathered { columns: &columns, places };
+        let gathered = Gathered { columns, places, nullable: *nullable };
         Ok(match (&first.data, &output.ty) {
             (Data::Text(_), _) => gathered.texts()?,
             (_, Type::Uuid) => gathered.uuids()?,
@@ -49,8 +49,6 @@ impl Sorted<'_> {
                 Arc::new(BooleanArray::new(BooleanBuffer::from(&values[..]), validity))
             }
             (Data::I32(_), _) => gathered.primitive::<Date32Type, i32>(i32s, |v| v),
-            (Data::F32(_), _) => gathered.primitive::<Float32Type, f32>(f32s, |v| v),
-            (Data::F64(_), _) => gathered.primitive::<Float64Type, f64>(f64s, |v| v),
             (Data::I64(_), ty) => match ty {
                 Type::TinyInt => gathered.primitive::<Int8Type, i64>(i64s, |v| v as i8),
                 Type::SmallInt => gathered.primitive::<Int16Type, i64>(i64s, |v| v as i16),
@@ -75,7 +73,9 @@ impl Sorted<'_> {
                 let (values, validity) = gathered.values(i128s, |v| v);
                 Arc::new(Decimal128Array::new(values.into(), validity).with_data_type(published_type(ty)))
             }
-            (Data::Values(_), ty) => return Err(Error::internal(format!("a column of {ty} is published without SQL"))),
+            (Data::F32(_) | Data::F64(_) | Data::Values(_), ty) => {
+                return Err(Error::internal(format!("a column of {ty} is published without SQL")));
+            }
         })
     }
 }
@@ -92,13 +92,13 @@ values_of!(bools, Bool, bool);
 values_of!(i32s, I32, i32);
 values_of!(i64s, I64, i64);
 values_of!(i128s, I128, i128);
-values_of!(f32s, F32, f32);
-values_of!(f64s, F64, f64);
 
 /// A column's parts, and the rows of them that are wanted.
 struct Gathered<'a> {
     columns: &'a [&'a Column],
     places: &'a [At],
+    /// Some row of the column is NULL, or is not there.
+    nullable: bool,
 }
 
 impl Gathered<'_> {
@@ -107,8 +107,7 @@ impl Gathered<'_> {
     }
 
     fn validity(&self) -> Option<NullBuffer> {
-        let is_nullable = self.columns.iter().any(|column| column.nulls.contains(&true)) || self.places.contains(&NONE);
-        if !is_nullable {
+        if !self.nullable {
             return None;
         }
         let valid = NullBuffer::from_iter(self.places.iter().map(|at| !self.is_null(*at)));
@@ -117,8 +116,12 @@ impl Gathered<'_> {
 
     fn values<T: Copy, N: Default>(&self, of: fn(&Data) -> &[T], to: impl Fn(T) -> N) -> (Vec<N>, Option<NullBuffer>) {
         let parts: Vec<&[T]> = self.columns.iter().map(|column| of(&column.data)).collect();
-        let value = |at: &At| if *at == NONE { N::default() } else { to(parts[part_of(*at)][row_of(*at)]) };
-        (self.places.iter().map(value).collect(), self.validity())
+        let value = |at: &At| to(parts[part_of(*at)][row_of(*at)]);
+        let values = match self.nullable {
+            true => self.places.iter().map(|at| if *at == NONE { N::default() } else { value(at) }).collect(),
+            false => self.places.iter().map(value).collect(),
+        };
+        (values, self.validity())
     }
 
     fn primitive<A: ArrowPrimitiveType, T: Copy>(&self, of: fn(&Data) -> &[T], to: impl Fn(T) -> A::Native) -> ArrayRef {
@@ -128,7 +131,7 @@ impl Gathered<'_> {
 
     fn texts(&self) -> Result<ArrayRef> {
         let parts: Vec<&[_]> = self.columns.iter().map(|column| if let Data::Text(v) = &column.data { &v[..] } else { &[] }).collect();
-        let text = |at: At| if self.is_null(at) { "" } else { &parts[part_of(at)][row_of(at)] };
+        let text = |at: At| if self.nullable && self.is_null(at) { "" } else { &parts[part_of(at)][row_of(at)] };
         let mut offsets = Vec::with_capacity(self.places.len() + 1);
         let mut bytes = Vec::with_capacity(self.places.len() * 16);
         offsets.push(0i64);
@@ -145,7 +148,7 @@ impl Gathered<'_> {
         let mut bytes = Vec::with_capacity(self.places.len() * 36);
         offsets.push(0i64);
         for at in self.places {
-            if !self.is_null(*at) {
+            if !(self.nullable && self.is_null(*at)) {
                 push_uuid(&mut bytes, parts[part_of(*at)][row_of(*at)] as u128);
             }
             offsets.push(bytes.len() as i64);

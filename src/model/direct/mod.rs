@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! shape    is it one? (the words of the SQL)
-//! rows     the rows that the joins leave
+//! rows     the rows that the joins leave (join: found by key)
 //! sort     their order: by a few bits of the first columns, and by values only where these are equal
 //! gather   each column in that order, as Arrow
 //! ```
 //!
 //! The result is that of DuckDB on the snapshot of the same state, byte for byte of the Parquet file: the same types,
-//! the same order of rows, NULLs and NaNs. Where there is any doubt there is no plan, and DuckDB does it.
+//! the same order of rows, NULLs among them. Where there is any doubt there is no plan, and DuckDB does it.
 
 mod gather;
+mod join;
 mod rows;
 mod shape;
 mod sort;

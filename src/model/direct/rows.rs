@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use hashbrown::HashTable;
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::gather::published_type;
+use super::join::Index;
 use super::sort::sorted;
 use super::{Cell, Join, Plan, Sorted};
 use crate::error::Result;
@@ -28,11 +27,7 @@ pub(super) type At = u64;
 /// No partner.
 pub(super) const NONE: At = At::MAX;
 
-/// Hash tables of a joined table that is not small.
-const JOIN_PARTITIONS_LOG2: u32 = 4;
-const SMALL_ROWS: usize = 1 << 14;
-
-fn at(part: usize, row: usize) -> At {
+pub(super) fn at(part: usize, row: usize) -> At {
     (part as u64) << 32 | row as u64
 }
 
@@ -115,44 +110,20 @@ impl<'a> Rows<'a> {
 
     fn join(&mut self, side: usize, join: &Join) {
         let own: Vec<Vec<&Column>> = (0..join.keys.len()).map(|column| self.columns(Cell { side, column })).collect();
-        let hashes: Vec<Vec<u64>> = self.sides[side]
-            .par_iter()
-            .enumerate()
-            .map(|(part, p)| (0..p.rows).map(|row| hashes_of(&own, at(part, row))).collect())
-            .collect();
-        let rows: usize = hashes.iter().map(Vec::len).sum();
-        let bits = if rows < SMALL_ROWS { 0 } else { JOIN_PARTITIONS_LOG2 };
-        // the hash tables take their places by the upper bits, too
-        let mine = |hash: u64| (hash & ((1 << bits) - 1)) as usize;
-        let tables: Vec<HashTable<At>> = (0..1usize << bits)
-            .into_par_iter()
-            .map(|number| {
-                let mut table = HashTable::with_capacity(rows >> bits);
-                for (part, hashes) in hashes.iter().enumerate() {
-                    for (row, hash) in hashes.iter().enumerate().filter(|(_, hash)| mine(**hash) == number) {
-                        table.insert_unique(*hash, at(part, row), |at| hashes_of(&own, *at));
-                    }
-                }
-                table
-            })
-            .collect();
+        let rows: Vec<usize> = self.sides[side].iter().map(|part| part.rows).collect();
+        let index = Index::new(&own, &rows);
         let others: Vec<(usize, Vec<&Column>)> = join.keys.iter().map(|cell| (cell.side, self.columns(*cell))).collect();
-        let find = |first: At| {
-            let Some(hash) = hash(others.iter().map(|other| self.place(other, first))) else { return NONE };
-            let own = |at: At| own.iter().map(move |columns| (columns[part_of(at)], row_of(at)));
-            let same =
-                |at: &At| others.iter().zip(own(*at)).all(|(other, own)| self.place(other, first).is_some_and(|place| equal(own, place)));
-            tables[mine(hash)].find(hash, same).copied().unwrap_or(NONE)
+        let partners_of = |(part, left): (&Part, &Vec<At>)| {
+            let rows = &*self;
+            let found = index.find(left.len(), |number| others.iter().map(move |other| rows.place(other, left[number])));
+            if found.len() == part.rows {
+                return found;
+            }
+            let mut partners = vec![NONE; part.rows];
+            left.iter().zip(found).for_each(|(first, partner)| partners[row_of(*first)] = partner);
+            partners
         };
-        let partners: Vec<Vec<At>> = self.sides[0]
-            .par_iter()
-            .zip(&self.left)
-            .map(|(part, left)| {
-                let mut partners = vec![NONE; part.rows];
-                left.iter().for_each(|first| partners[row_of(*first)] = find(*first));
-                partners
-            })
-            .collect();
+        let partners: Vec<Vec<At>> = self.sides[0].par_iter().zip(&self.left).map(partners_of).collect();
         if !join.outer {
             self.left.par_iter_mut().zip(&partners).for_each(|(left, partners)| left.retain(|first| partners[row_of(*first)] != NONE));
         }
@@ -160,37 +131,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn hashes_of(key: &[Vec<&Column>], at: At) -> u64 {
-    hash(key.iter().map(|columns| Some((columns[part_of(at)], row_of(at))))).unwrap_or_default()
-}
-
-/// The hash of a key; `None` where a part of it is NULL, or of a row that is not there.
-fn hash<'c>(key: impl Iterator<Item = Option<(&'c Column, usize)>>) -> Option<u64> {
-    let mut whole = 0u64;
-    for place in key {
-        let (column, row) = place?;
-        if column.nulls[row] {
-            return None;
-        }
-        let hash = match &column.data {
-            Data::Text(texts) => xxh3_64(texts[row].as_bytes()),
-            _ => xxh3_64(&rank(column, row).to_le_bytes()),
-        };
-        whole = whole.rotate_left(29).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ hash;
-    }
-    Some(whole)
-}
-
-/// Neither is NULL, and both have one type.
-fn equal(a: (&Column, usize), b: (&Column, usize)) -> bool {
-    match (&a.0.data, &b.0.data) {
-        (Data::Text(x), Data::Text(y)) => x[a.1] == y[b.1],
-        _ => rank(a.0, a.1) == rank(b.0, b.1),
-    }
-}
-
-/// The place of a value that is not NULL in DuckDB's order of its type, which is no text's. 0.0 and -0.0 have one place,
-/// and all NaNs have the last one.
+/// The place of a value that is not NULL in DuckDB's order of its type, where that is no text's.
 #[inline]
 pub(super) fn rank(column: &Column, row: usize) -> i128 {
     match &column.data {
@@ -200,17 +141,7 @@ pub(super) fn rank(column: &Column, row: usize) -> i128 {
         // a UUID's bits have no sign
         Data::I128(v) if column.ty == crate::sql::Type::Uuid => v[row] ^ i128::MIN,
         Data::I128(v) => v[row],
-        Data::F32(v) => float_rank(v[row] as f64) as i128,
-        Data::F64(v) => float_rank(v[row]) as i128,
-        Data::Text(_) | Data::Values(_) => 0,
+        // no plan has these
+        Data::F32(_) | Data::F64(_) | Data::Text(_) | Data::Values(_) => 0,
     }
-}
-
-fn float_rank(x: f64) -> i64 {
-    if x.is_nan() {
-        return i64::MAX;
-    }
-    // of a negative number the bits below the sign run the other way
-    let bits = if x == 0.0 { 0 } else { x.to_bits() as i64 };
-    if bits < 0 { i64::MIN - bits } else { bits }
 }

@@ -84,7 +84,8 @@ impl<'p> Words<'p> {
             None => return None,
         };
         let distinct = |i: usize| !outputs[..i].iter().any(|o: &Output| o.name.eq_ignore_ascii_case(&outputs[i].name));
-        if !(0..outputs.len()).all(distinct) || !outputs.iter().all(|output| is_flat(&output.ty)) {
+        let fits = |output: &Output| is_exact(&output.ty) || output.ty == Type::Json;
+        if !(0..outputs.len()).all(distinct) || !outputs.iter().all(fits) {
             return None;
         }
         let order = if self.at < self.tokens.len() { Some(self.order(&outputs)?) } else { None };
@@ -189,10 +190,6 @@ impl<'p> Words<'p> {
     fn order(&mut self, outputs: &[Output]) -> Option<Vec<SortKey>> {
         self.word("order")?;
         self.word("by")?;
-        // equal to SQL and yet not the same: -0.0 and 0.0
-        if outputs.iter().any(|output| output.ty.is_float()) {
-            return None;
-        }
         let mut keys = Vec::new();
         loop {
             let written = self.written()?;
@@ -322,15 +319,125 @@ impl Named<'_> {
     }
 }
 
-/// Types of which every value has one place in DuckDB's order and one in a Parquet file, both known here.
-fn is_flat(ty: &Type) -> bool {
-    is_exact(ty) || ty.is_float() || *ty == Type::Json
-}
-
-/// Types of which equal values are the same.
+/// Types of which equal values are the same, and of which each value has one place in DuckDB's order, known here. Not so
+/// floats: DuckDB's joins and sorts make 0.0 of some -0.0.
 fn is_exact(ty: &Type) -> bool {
     match ty {
         Type::Boolean | Type::Varchar | Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz | Type::Uuid => true,
         ty => ty.is_integer() || ty.is_decimal(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn project() -> Project {
+        let text = r#"
+[project]
+name = "shop"
+[source.s]
+files = ["log.ndjson"]
+[event.Set]
+sku = "VARCHAR"
+[aggregate.customer]
+source = "s"
+stream = "customer-{customer_id}"
+[aggregate.customer.state]
+name = "VARCHAR"
+score = "DOUBLE"
+[aggregate.customer.on.Set]
+set.name = "data.sku"
+[aggregate.order]
+source = "s"
+stream = "order-{order_id}"
+[aggregate.order.state]
+customer_id = "VARCHAR"
+total = "DECIMAL(18,2)"
+day = "DATE"
+score = "DOUBLE"
+lines = "VARCHAR[]"
+[aggregate.order.on.Set]
+set.customer_id = "data.sku"
+[aggregate.sales]
+source = "s"
+key = { sku = "data.sku", day = "event.time::DATE" }
+[aggregate.sales.state]
+sold = "BIGINT"
+[aggregate.sales.on.Set]
+set.sold = "sold + 1"
+"#;
+        let loaded = crate::project::load_text(text, Path::new("foldline.toml"), Path::new("/project"), &Default::default(), &|_| None);
+        loaded.unwrap_or_else(|errors| panic!("{errors:?}"))
+    }
+
+    #[test]
+    fn projections_and_joins_by_the_whole_key_are_recognized() {
+        let project = project();
+        for sql in [
+            "SELECT * FROM sales",
+            "select Sku, sales.DAY AS \"Tag\", _events FROM \"sales\" ;",
+            "SELECT o.order_id, c.name FROM \"order\" o JOIN customer AS c USING (customer_id) -- by key\n",
+            "SELECT customer_id, c.name FROM \"order\" o LEFT JOIN customer c USING (customer_id)",
+            "SELECT order_id, name FROM \"order\" LEFT OUTER JOIN customer ON customer.customer_id = \"order\".customer_id",
+            "SELECT a.order_id, b.total FROM \"order\" a INNER JOIN \"order\" b ON a.order_id = b.order_id ORDER BY total DESC NULLS FIRST, a.order_id",
+            "SELECT o.total, s.sold, c.name FROM \"order\" o JOIN sales s ON s.day = o.day AND o.customer_id = s.sku JOIN customer c ON c.customer_id = s.sku",
+        ] {
+            assert!(plan(&project, sql).is_some(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn whatever_else_a_query_says_is_left_to_sql() {
+        let project = project();
+        for sql in [
+            "",
+            ";",
+            "SELECT",
+            "SELECT sku FROM",
+            "SELECT sku, sku FROM sales",
+            "SELECT sku FROM sales LIMIT 1",
+            "SELECT sku FROM sales s, sales t",
+            "SELECT DISTINCT sku FROM sales",
+            "SELECT ALL sku FROM sales",
+            "SELECT sku FROM sales WHERE sold > 1",
+            "SELECT sku FROM sales GROUP BY sku",
+            "SELECT sku FROM sales ORDER BY day",
+            "SELECT sku FROM sales ORDER BY 1",
+            "SELECT sku FROM sales ORDER BY sku COLLATE NOCASE",
+            "SELECT sold AS sku FROM sales ORDER BY sku",
+            "SELECT sku FROM sales UNION ALL SELECT sku FROM sales",
+            "SELECT sold + 1 AS s FROM sales",
+            "SELECT upper(sku) AS s FROM sales",
+            "SELECT sku s FROM sales",
+            "SELECT s.sku FROM sales s(sku)",
+            "SELECT missing FROM sales",
+            "SELECT sales FROM sales",
+            "SELECT true FROM sales",
+            "SELECT lines FROM \"order\"",
+            "SELECT * FROM \"order\"",
+            "SELECT order_id FROM order",
+            "SELECT score, order_id FROM \"order\"",
+            "SELECT * FROM \"order\" o JOIN customer c USING (customer_id)",
+            "SELECT o.order_id FROM \"order\" o JOIN sales s ON o.customer_id = s.sku",
+            "SELECT o.order_id FROM \"order\" o JOIN sales s USING (day)",
+            "SELECT o.order_id FROM \"order\" o JOIN customer c ON o.customer_id = c.name",
+            "SELECT o.order_id FROM \"order\" o JOIN customer c ON o.total = c.customer_id",
+            "SELECT o.order_id FROM \"order\" o JOIN customer c ON o.customer_id = c.customer_id AND c.name = o.customer_id",
+            "SELECT o.order_id FROM \"order\" o RIGHT JOIN customer c USING (customer_id)",
+            "SELECT o.order_id FROM \"order\" o FULL JOIN customer c USING (customer_id)",
+            "SELECT o.order_id FROM \"order\" o SEMI JOIN customer c USING (customer_id)",
+            "SELECT o.order_id FROM \"order\" o NATURAL JOIN customer c",
+            "SELECT o.order_id FROM \"order\" o CROSS JOIN customer c",
+            "SELECT o.order_id FROM \"order\" o ASOF JOIN customer c USING (customer_id)",
+            "SELECT o.order_id FROM \"order\" o LEFT SEMI JOIN customer c USING (customer_id)",
+            "FROM sales SELECT sku",
+            "WITH sales AS (SELECT 1 AS sku) SELECT sku FROM sales",
+            "SELECT sku FROM events.sales",
+        ] {
+            assert!(plan(&project, sql).is_none(), "{sql}");
+        }
     }
 }

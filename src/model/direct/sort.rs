@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 
 use super::rows::{At, NONE, Rows, part_of, rank, row_of};
-use super::{Cell, SortKey};
+use super::{Cell, Output, SortKey};
 use crate::sql::Column;
 use crate::sql::column::Data;
 
@@ -16,6 +16,8 @@ pub struct Sorted<'r> {
     pub(super) rows: &'r Rows<'r>,
     /// By side, where an output is of it: its rows in order, [`NONE`] where there is none.
     pub(super) places: Vec<Vec<At>>,
+    /// By output: its column in each part of its side, and whether it has NULLs.
+    pub(super) columns: Vec<(Vec<&'r Column>, bool)>,
     pub(super) length: usize,
 }
 
@@ -58,30 +60,31 @@ pub(super) fn sorted<'r>(rows: &'r Rows<'r>, keys: &[SortKey]) -> Sorted<'r> {
         }
         exact += 1;
     }
-    let is_float = |key: &&Keyed| key.columns.first().is_some_and(|column| column.ty.is_float());
-    let (rest, floats) = (&keyed[exact..], keyed.iter().filter(is_float).collect::<Vec<_>>());
-    let mut entries: Vec<(u64, At)> = rows
-        .left
-        .par_iter()
-        .flat_map_iter(|part| {
-            part.iter().map(|first| (keyed.iter().zip(&codes).fold(0, |bits, (key, code)| key.pack(rows, code, bits, *first)), *first))
-        })
-        .collect();
-    if rest.is_empty() && floats.is_empty() {
+    let rest = &keyed[exact..];
+    let of_part = |part: &Vec<At>| {
+        let mut bits = vec![0; part.len()];
+        keyed.iter().zip(&codes).for_each(|(key, code)| key.pack(rows, code, part, &mut bits));
+        bits.into_iter().zip(part.iter().copied()).collect::<Vec<(u64, At)>>()
+    };
+    let mut entries = rows.left.par_iter().map(of_part).collect::<Vec<_>>().concat();
+    if rest.is_empty() {
         entries.par_sort_unstable_by_key(|entry| entry.0);
     } else {
-        entries.par_sort_unstable_by(|a, b| {
-            let by_value = || rest.iter().map(|key| key.compare(rows, a.1, b.1)).find(|o| o.is_ne());
-            // values that are equal to SQL and yet not the same: -0.0 and 0.0
-            let by_sign = || floats.iter().map(|key| key.sign(rows, a.1).cmp(&key.sign(rows, b.1))).find(|o| o.is_ne());
-            a.0.cmp(&b.0).then_with(|| by_value().or_else(by_sign).unwrap_or(Ordering::Equal))
-        });
+        let by_value = |a, b| rest.iter().map(|key| key.compare(rows, a, b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
+        entries.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_value(a.1, b.1)));
     }
     let places = (0..rows.plan.sides.len()).map(|side| {
         let used = rows.plan.outputs.iter().any(|output| output.cell.side == side);
         if used { entries.par_iter().map(|(_, first)| rows.partner(side, *first)).collect() } else { Vec::new() }
     });
-    Sorted { rows, places: places.collect(), length: entries.len() }
+    let places: Vec<Vec<At>> = places.collect();
+    let missing: Vec<bool> = places.iter().map(|places| places.par_iter().any(|at| *at == NONE)).collect();
+    let column = |output: &Output| {
+        let columns = rows.columns(output.cell);
+        let nullable = missing[output.cell.side] || columns.iter().any(|column| column.nulls.contains(&true));
+        (columns, nullable)
+    };
+    Sorted { rows, columns: rows.plan.outputs.iter().map(column).collect(), places, length: entries.len() }
 }
 
 impl<'r> Keyed<'r> {
@@ -156,16 +159,32 @@ impl<'r> Keyed<'r> {
         (Code { width: bits * chars as u32, kind: CodeKind::Text { begin, chars, bits, places } }, chars == length)
     }
 
-    /// The bits with the value's own behind them.
-    #[inline]
-    fn pack(&self, rows: &Rows, code: &Code, bits: u64, first: At) -> u64 {
-        let value = self.value(rows, first);
-        let mut packed = value.map_or(0, |(column, row)| code.of(column, row));
-        if self.descending && value.is_some() {
-            packed ^= mask(code.width);
+    /// Puts each value's bits behind those that are there. `firsts`: rows of one part of the first side.
+    fn pack(&self, rows: &Rows, code: &Code, firsts: &[At], bits: &mut [u64]) {
+        let Some(part) = firsts.first().map(|first| part_of(*first)) else { return };
+        let own = (self.cell.side == 0 && !self.nullable).then(|| self.columns[part]);
+        let inverted = if self.descending { mask(code.width) } else { 0 };
+        let push = |bits: &mut u64, packed: u64| *bits = bits.checked_shl(code.width).unwrap_or_default() | (packed ^ inverted);
+        let push_or_null = |bits: &mut u64, packed: Option<u64>| {
+            *bits = *bits << 1 | (packed.is_none() != self.nulls_first) as u64;
+            // what stands for a NULL is all the same
+            push(bits, packed.unwrap_or(inverted));
+        };
+        match (&code.kind, own.map(|column| (column, &column.data))) {
+            (CodeKind::Text { begin, chars, bits: width, places }, Some((_, Data::Text(texts)))) => {
+                let packed = |first: &At| text_bits(texts[row_of(*first)].as_bytes(), *begin, *chars, *width, places);
+                bits.iter_mut().zip(firsts).for_each(|(bits, first)| push(bits, packed(first)));
+            }
+            (_, Some((column, _))) => bits.iter_mut().zip(firsts).for_each(|(bits, first)| push(bits, code.of(column, row_of(*first)))),
+            (_, None) => {
+                let packed = |first: &At| self.value(rows, *first).map(|(column, row)| code.of(column, row));
+                if self.nullable {
+                    bits.iter_mut().zip(firsts).for_each(|(bits, first)| push_or_null(bits, packed(first)));
+                } else {
+                    bits.iter_mut().zip(firsts).for_each(|(bits, first)| push(bits, packed(first).unwrap_or_default()));
+                }
+            }
         }
-        let bits = if self.nullable { bits << 1 | (value.is_none() != self.nulls_first) as u64 } else { bits };
-        bits.checked_shl(code.width).unwrap_or_default() | packed
     }
 
     fn compare(&self, rows: &Rows, a: At, b: At) -> Ordering {
@@ -180,14 +199,6 @@ impl<'r> Keyed<'r> {
         };
         if self.descending { order.reverse() } else { order }
     }
-
-    fn sign(&self, rows: &Rows, first: At) -> bool {
-        self.value(rows, first).is_some_and(|(column, row)| match &column.data {
-            Data::F32(v) => v[row].is_sign_negative(),
-            Data::F64(v) => v[row].is_sign_negative(),
-            _ => false,
-        })
-    }
 }
 
 impl Code {
@@ -197,13 +208,18 @@ impl Code {
             CodeKind::Number { least, dropped } => ((rank(column, row).wrapping_sub(*least)) as u128 >> dropped) as u64,
             CodeKind::Text { begin, chars, bits, places } => {
                 let Data::Text(texts) = &column.data else { return 0 };
-                let text = &texts[row].as_bytes()[*begin..];
-                let text = &text[..text.len().min(*chars)];
-                let packed = text.iter().fold(0u64, |packed, byte| packed << bits | places[*byte as usize] as u64);
-                packed.checked_shl(bits * (chars - text.len()) as u32).unwrap_or_default()
+                text_bits(texts[row].as_bytes(), *begin, *chars, *bits, places)
             }
         }
     }
+}
+
+#[inline]
+fn text_bits(text: &[u8], begin: usize, chars: usize, bits: u32, places: &[u8; 256]) -> u64 {
+    let text = &text[begin..];
+    let text = &text[..text.len().min(chars)];
+    let packed = text.iter().fold(0u64, |packed, byte| packed << bits | places[*byte as usize] as u64);
+    packed.checked_shl(bits * (chars - text.len()) as u32).unwrap_or_default()
 }
 
 fn mask(width: u32) -> u64 {
