@@ -29,6 +29,7 @@ fn a_manifest_is_read_as_it_was_written() {
         files: vec![LogFile {
             path: "events/a.ndjson".into(),
             codec: "plain".into(),
+            form: String::new(),
             size: 10,
             consumed: 9,
             records: 2,

@@ -5,6 +5,7 @@ mod check;
 mod context;
 mod diff;
 mod history;
+mod inspect;
 mod path;
 mod plan;
 mod quarantine;
@@ -97,6 +98,8 @@ enum Verb {
     Verify(VerifyArgs),
     /// Say which rows change under today's definitions, on the same log
     Diff(DiffArgs),
+    /// Audit a log: what is in it, and what is wrong with it
+    Inspect(inspect::InspectArgs),
     /// Tell what each event did to one row
     History(history::HistoryArgs),
     /// Generations, checkpoint, lag, what is stale
@@ -122,9 +125,6 @@ enum Verb {
 enum Later {
     #[command(hide = true)]
     Init(Rest),
-    #[command(hide = true)]
-    Inspect(Rest),
-    #[command(hide = true)]
     #[command(hide = true)]
     Schedule(Rest),
     #[command(hide = true)]
@@ -198,6 +198,7 @@ pub fn main() -> ExitCode {
         Verb::Rebuild(args) => run::run(&context, args, run::Mode::Rebuild),
         Verb::Verify(args) => verify::verify(&context, args),
         Verb::Diff(args) => diff::diff(&context, args),
+        Verb::Inspect(args) => inspect::inspect(&context, args),
         Verb::History(args) => history::tell(&context, args),
         Verb::Status => status::status(&context),
         Verb::Rollback(args) => rollback::rollback(&context, args),
@@ -221,7 +222,6 @@ type Done = std::result::Result<(), Vec<Error>>;
 fn not_built(later: &Later) -> Vec<Error> {
     let name = match later {
         Later::Init(_) => "init",
-        Later::Inspect(_) => "inspect",
         Later::Schedule(_) => "schedule",
         Later::Docs(_) => "docs",
     };

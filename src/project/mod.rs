@@ -76,7 +76,8 @@ pub struct Source {
     pub name: String,
     /// Glob patterns, made absolute by the project's root; a pattern without wildcards names a file.
     pub files: Vec<String>,
-    pub format: Format,
+    /// Where the project says so; else files are told by their first bytes.
+    pub format: Option<Format>,
     pub envelope: Envelope,
     /// Over the same slots as the envelope's expressions; records for which it is not true are filtered.
     pub filter: Option<Expr>,
@@ -113,6 +114,7 @@ impl Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Ndjson,
+    Parquet,
 }
 
 /// In which order a source's events are folded.

@@ -83,6 +83,7 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     let mut canon = Canon::new("source");
     canon.add("language", LANGUAGE);
     canon.add("name", &entry.key);
+    // rows of Parquet become lines of NDJSON: the same records
     canon.add("format", "ndjson");
     for (part, default) in PARTS {
         match written.text(part) {
@@ -103,7 +104,11 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     Some(Source {
         name: entry.key.clone(),
         files: files.iter().map(|text| absolute(folder, &text.value)).collect(),
-        format: Format::Ndjson,
+        format: match word("format") {
+            "ndjson" => Some(Format::Ndjson),
+            "parquet" => Some(Format::Parquet),
+            _ => None,
+        },
         envelope: envelope?,
         filter,
         order,
@@ -180,11 +185,11 @@ fn check_built(table: &Table, found: &mut Vec<Diagnostic>) {
 
 fn check_format(table: &Table, files: &[&Text], found: &mut Vec<Diagnostic>) {
     if let Some(text) = table.text("format") {
-        if text.value != "ndjson" && matches!(text.value.as_str(), "json" | "csv" | "parquet" | "avro") {
+        if matches!(text.value.as_str(), "json" | "csv" | "avro") {
             found.push(Diagnostic::not_built(
                 &format!("the format {:?}", text.value),
                 &text.place,
-                "export the log as NDJSON, one JSON object per line",
+                "export the log as Parquet, or as NDJSON, one JSON object per line",
             ));
         }
         return;
@@ -192,16 +197,15 @@ fn check_format(table: &Table, files: &[&Text], found: &mut Vec<Diagnostic>) {
     for text in files {
         let name = text.value.to_lowercase();
         let name = [".gz", ".zst", ".lz4", ".snappy"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(&name);
-        let Some((_, format)) = [(".json", "json"), (".csv", "csv"), (".parquet", "parquet"), (".avro", "avro")]
-            .into_iter()
-            .find(|(extension, _)| name.ends_with(extension))
+        let Some((_, format)) =
+            [(".json", "json"), (".csv", "csv"), (".avro", "avro")].into_iter().find(|(extension, _)| name.ends_with(extension))
         else {
             continue;
         };
         let instead = if format == "json" {
             "if each line is one JSON object, say so: `format = \"ndjson\"`"
         } else {
-            "export the log as NDJSON, one JSON object per line"
+            "export the log as Parquet, or as NDJSON, one JSON object per line"
         };
         found.push(Diagnostic::not_built(&format!("the format {format:?}"), &text.place, instead).label("told by the extension"));
     }

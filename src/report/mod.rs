@@ -3,6 +3,7 @@
 //! The report is data. The pipeline fills it and knows nothing of how it is shown; [`summary`] turns it into
 //! the table on stderr, [`Report::to_json`] into the object on stdout and in `.foldline/runs/<n>.json`.
 
+mod audit;
 mod changes;
 mod color;
 mod differences;
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 use crate::state::manifest::Pin;
 
+pub use audit::{Audit, Course, Largest, TypeAudit, audit};
 pub use changes::{Changes, ModelChange, ModelStatus, changes};
 pub use color::{ColorChoice, stderr_color, stderr_width, stdout_color, stdout_is_terminal, use_color};
 pub use differences::differences;

@@ -2,6 +2,7 @@
 //! it is the same file; another content under its name is another file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
@@ -12,6 +13,7 @@ use crate::files;
 use crate::source::chain::{Chain, END_BYTES, hash};
 use crate::source::chunks::read_between;
 use crate::source::files::{Codec, LogFile};
+use crate::source::parquet::Form;
 use crate::source::unpack::Unpacker;
 use crate::state::manifest;
 
@@ -51,7 +53,7 @@ pub struct Located {
 
 /// Finds the known files' contents among the files of a source. Quick: of a file that stands where it stood, the length
 /// and the first and last 64 KiB consumed are compared; all of it only where there is doubt which file it is.
-pub fn locate(root: &Path, last: Option<&manifest::Source>, found: Vec<LogFile>) -> Result<Located> {
+pub fn locate(root: &Path, form: &Arc<Form>, last: Option<&manifest::Source>, found: Vec<LogFile>) -> Result<Located> {
     let known = last.map_or(&[][..], |last| &last.files);
     let by_name: HashMap<&str, &LogFile> = found.iter().map(|file| (file.name.as_str(), file)).collect();
     let mut names: Vec<Named> = known
@@ -60,7 +62,7 @@ pub fn locate(root: &Path, last: Option<&manifest::Source>, found: Vec<LogFile>)
             // its name may have been taken by another file since
             _ if entry.vanished => Ok(Named::Nothing),
             Some(file) => compare_ends((*file).clone(), entry),
-            None => still_there(root, entry)?.map_or(Ok(Named::Nothing), |file| compare_ends(file, entry)),
+            None => still_there(root, form, entry)?.map_or(Ok(Named::Nothing), |file| compare_ends(file, entry)),
         })
         .collect::<Result<_>>()?;
     drop(by_name);
@@ -138,12 +140,12 @@ enum Named {
 }
 
 /// A consumed file that the globs do not name any more, but that is still there.
-fn still_there(root: &Path, entry: &manifest::LogFile) -> Result<Option<LogFile>> {
+fn still_there(root: &Path, form: &Arc<Form>, entry: &manifest::LogFile) -> Result<Option<LogFile>> {
     let path = root.join(&entry.path);
     if !path.is_file() {
         return Ok(None);
     }
-    LogFile::at(path, entry.path.clone()).map(Some)
+    LogFile::at(path, entry.path.clone()).map(|file| Some(file.seen_by(form)))
 }
 
 fn compare_ends(file: LogFile, entry: &manifest::LogFile) -> Result<Named> {

@@ -1,14 +1,17 @@
 //! What is to be read: the consumed part of each log, checked to be what it was, and what is new behind it.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::hashing;
-use super::identity::{Place, disk_hash, end_of_line, line_starts, locate};
+use super::identity::{Place, chain_through, disk_hash, end_of_line, line_starts, locate};
 use super::own_output::refuse_own_output;
 use crate::error::{Error, Kind, Result};
 use crate::project::{OnVanished, Project};
 use crate::source::chunks::Segment;
 use crate::source::files::{Codec, LogFile, discover};
+use crate::source::parquet::Form;
 use crate::state::manifest;
 
 /// A segment to scan, and the file it belongs to as the manifest counts files.
@@ -97,14 +100,16 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
     let (found, empty_globs) = discover(definition, &project.root, !known.is_empty())?;
     refuse_own_output(project, source, &found)?;
     let order: Vec<String> = found.iter().map(|file| file.name.clone()).collect();
-    let located = locate(&project.root, last, found)?;
+    let located = locate(&project.root, &Arc::new(Form::of(definition)), last, found)?;
     let mut intake = Intake { files: known.to_vec(), empty_globs, copies: located.copies, ..Intake::default() };
     intake.on_disk = located.places.iter().map(Place::file).collect();
     let mut places = located.places;
     if accept_change {
         let differences = intake.differences()?;
-        for (place, error) in places.iter_mut().zip(differences) {
-            if let (Place::Here { file, .. } | Place::Moved { file, .. }, Some(error)) = (&*place, error) {
+        for ((place, entry), error) in places.iter_mut().zip(known).zip(differences) {
+            if let (Place::Here { file, .. } | Place::Moved { file, .. }, Some(error)) = (&*place, error)
+                && file.form_written() == entry.form
+            {
                 *place = Place::Changed { file: file.clone(), error };
             }
         }
@@ -117,6 +122,11 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
     for (number, place) in places.into_iter().enumerate() {
         let entry = &mut intake.files[number];
         match place {
+            Place::Here { file, .. } if entry.form != file.form_written() => {
+                // its rows are what they were, and become other records: the source is replayed
+                let consumed = reread(&file, entry)?;
+                cut[number] = Some(vec![consumed; last.map_or(0, |last| last.segments.len())]);
+            }
             Place::Here { file, grown } => {
                 let named = place_of(&file);
                 // a file that is only still there is not read on
@@ -129,6 +139,7 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
                     intake.moves.push(format!("{} is what {} was; it goes on under its new name", file.name, entry.path));
                 }
                 (entry.path, entry.codec, entry.size) = (file.name.clone(), file.codec.name().to_string(), file.size);
+                entry.form = file.form_written();
                 (entry.sealed, entry.vanished) = (file.codec != Codec::Plain, false);
                 entry.packed_hash = if file.codec == Codec::Plain { String::new() } else { disk_hash(&file)? };
                 if grown {
@@ -167,7 +178,7 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
                 if let (Some(end), Some(consumed)) = (starts.last_mut(), end_of_line(&file, entry.lines)?) {
                     *end = consumed;
                 }
-                *entry = manifest::LogFile::unread(file.name.clone(), file.codec.name(), file.size);
+                *entry = unread(&file);
                 fresh.push((place_of(&file), new_part(number, file.clone(), starts.last().copied().unwrap_or(0))));
                 intake.on_disk[number] = Some(file);
                 cut[number] = Some(starts);
@@ -178,7 +189,7 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
     intake.old = old_parts(last, &intake.on_disk, &mut cut);
     for file in located.new {
         let named = place_of(&file);
-        intake.files.push(manifest::LogFile::unread(file.name.clone(), file.codec.name(), file.size));
+        intake.files.push(unread(&file));
         fresh.push((named, new_part(intake.files.len() - 1, file, 0)));
     }
     fresh.sort_by_key(|(named, _)| *named);
@@ -215,6 +226,20 @@ fn old_parts(last: Option<&manifest::Source>, on_disk: &[Option<LogFile>], cut: 
         }
     }
     parts
+}
+
+fn unread(file: &LogFile) -> manifest::LogFile {
+    let entry = manifest::LogFile::unread(file.name.clone(), file.codec.name(), file.size);
+    manifest::LogFile { form: file.form_written(), ..entry }
+}
+
+/// Brings the entry of a Parquet file up to what its rows become by today's envelope. Gives the bytes of that.
+fn reread(file: &LogFile, entry: &mut manifest::LogFile) -> Result<u64> {
+    let (chain, _) = chain_through(file, u64::MAX)?;
+    let hashes = chain.hashes();
+    (entry.head_hash, entry.tail_hash, entry.blocks, entry.rest_hash) = (hashes.head, hashes.tail, hashes.blocks, hashes.rest);
+    (entry.consumed, entry.form) = (chain.bytes(), file.form_written());
+    Ok(chain.bytes())
 }
 
 fn new_part(number: usize, file: LogFile, from: u64) -> Part {

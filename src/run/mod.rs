@@ -15,6 +15,7 @@ pub mod given;
 mod hashing;
 pub mod history;
 mod identity;
+pub mod inspect;
 pub mod intake;
 pub mod known_ids;
 mod lanes;

@@ -26,6 +26,11 @@ impl Strings {
         self.push(text);
     }
 
+    /// How long all of them are.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn get(&self, index: usize) -> &str {
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         &self.bytes[start..self.ends[index] as usize]
@@ -69,6 +74,21 @@ pub struct Events {
 impl Events {
     pub fn len(&self) -> usize {
         self.line.len()
+    }
+
+    /// Makes room for so many events.
+    pub fn reserve(&mut self, events: usize) {
+        self.line.reserve(events);
+        self.route.reserve(events);
+        self.stream_hash.reserve(events);
+        self.version.reserve(events);
+        self.position.reserve(events);
+        self.time.reserve(events);
+        self.mark.reserve(events);
+        for (texts, bytes) in [(&mut self.stream, 16), (&mut self.event_type, 16), (&mut self.id, 36)] {
+            texts.bytes.reserve(events * bytes);
+            texts.ends.reserve(events);
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -117,7 +117,7 @@ pub fn push_plain(column: &mut Column, json: &str, ty: &Type) -> bool {
             _ => false,
         },
         Type::Integer | Type::BigInt => match plain_number(bytes, 0) {
-            Some(number) if *ty == Type::BigInt || i32::try_from(number).is_ok() => column.push_whole(number),
+            Some(number) if matches!(ty, Type::BigInt) || i32::try_from(number).is_ok() => column.push_whole(number),
             _ => false,
         },
         Type::Decimal { width, scale } if *width <= 18 => match plain_number(bytes, *scale) {

@@ -46,6 +46,12 @@ enum Origin<'a> {
     Given { data: &'a str, metadata: std::result::Result<&'a str, &'a str> },
 }
 
+/// An event whose payload somebody may want, the last of its batch.
+struct Wanted {
+    /// Of its record.
+    shape: Option<usize>,
+}
+
 #[derive(Clone, Copy)]
 enum Part {
     Data,
@@ -117,6 +123,7 @@ impl<'p> Decoder<'p> {
         let mut batch = Batch::new(chunk.ordinal, chunk.segment, chunk.bytes.len() as u64);
         let mut learned = self.learned().pop().unwrap_or_default();
         learned.begin();
+        batch.events.reserve(learned.events_expected);
         let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
         let mut start = 0;
         while start < chunk.bytes.len() {
@@ -154,6 +161,7 @@ impl<'p> Decoder<'p> {
             }
             record(line, None, number, &mut batch, &mut learned)?;
         }
+        learned.events_expected = batch.events.len() + batch.events.len() / 16;
         self.learned().push(learned);
         Ok(batch)
     }
@@ -162,55 +170,65 @@ impl<'p> Decoder<'p> {
         self.learned.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    /// Decodes the envelopes of a chunk and no payloads, to look at them: every event is filtered, and what is wrong with records
+    /// stands in the batch. The batch knows where its lines begin.
+    pub fn audit(&self, chunk: &Chunk) -> Result<Batch> {
+        self.lines(chunk, true, |text, shape, number, batch, learned| {
+            self.event(text, shape, number, batch, learned);
+            Ok(())
+        })
+    }
+
     fn record(&self, text: &str, shape: Option<usize>, number: u32, batch: &mut Batch, learned: &mut Learned) -> Result<()> {
+        let Some(Wanted { shape }) = self.event(text, shape, number, batch, learned) else { return Ok(()) };
+        let found = std::mem::take(&mut learned.found);
+        let index = batch.events.len() - 1;
+        batch.events.route[index] = match self.payload(Origin::Record { text, found: &found, shape }, index, batch, learned)? {
+            Ok(route) => route,
+            Err(refusal) => {
+                batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
+                Route::Bad
+            }
+        };
+        learned.found = found;
+        Ok(())
+    }
+
+    /// Appends the event of a record, with what was found of it at hand; `None`: its payload does not matter.
+    fn event(&self, text: &str, shape: Option<usize>, number: u32, batch: &mut Batch, learned: &mut Learned) -> Option<Wanted> {
         let source = &self.project.sources[self.source];
+        let bad = |batch: &mut Batch, kind, reason| batch.bad.push(Bad { line: number, kind, reason });
         let shape = match learned.find(text, &self.paths, shape) {
             Ok(shape) => shape,
             Err(e) => {
                 let reason = format!("{} at byte {}: {}", e.message, e.offset + 1, shortened(around(text, e.offset)));
-                batch.bad.push(Bad { line: number, kind: BadKind::NotJson, reason });
-                return Ok(());
+                bad(batch, BadKind::NotJson, reason);
+                return None;
             }
         };
-        let found = std::mem::take(&mut learned.found);
-        let env = RecordEnv { text, found: &found };
+        let env = RecordEnv { text, found: &learned.found };
         let filtered = match source.filter.as_ref().map(|filter| filter.eval(&env)) {
             None => false,
             Some(Ok(value)) => value.as_bool() != Some(true),
             Some(Err(e)) => {
                 envelope::read_broken(source, &env, number, batch);
-                batch.bad.push(Bad { line: number, kind: BadKind::Envelope, reason: format!("`where` fails: {}", e.0) });
-                learned.found = found;
-                return Ok(());
+                bad(batch, BadKind::Envelope, format!("`where` fails: {}", e.0));
+                return None;
             }
         };
         match envelope::read(source, &env, number, batch) {
-            Ok(()) => {
-                let index = batch.events.len() - 1;
-                let route = if filtered {
-                    Route::Filtered
-                } else {
-                    match self.payload(Origin::Record { text, found: &found, shape }, index, batch, learned)? {
-                        Ok(route) => route,
-                        Err(refusal) => {
-                            batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
-                            Route::Bad
-                        }
-                    }
-                };
-                batch.events.route[index] = route;
-            }
+            Ok(()) => (!filtered).then_some(Wanted { shape }),
             Err(_) if filtered => {
                 // no event that anybody could miss: it has no stream, and it is filtered
                 batch.empty += 1;
+                None
             }
             Err(refusal) => {
                 envelope::read_broken(source, &env, number, batch);
-                batch.bad.push(Bad { line: number, kind: refusal.kind, reason: refusal.reason });
+                bad(batch, refusal.kind, refusal.reason);
+                None
             }
         }
-        learned.found = found;
-        Ok(())
     }
 
     /// Leads the last event to the block of its type, through the upcasters where one takes it: it may then become
@@ -223,8 +241,9 @@ impl<'p> Decoder<'p> {
         learned: &mut Learned,
     ) -> Result<std::result::Result<Route, Refusal>> {
         let event_type = batch.events.event_type.get(event);
-        let way = match learned.ways.get(event_type) {
-            Some(way) => *way,
+        let shape = if let Origin::Record { shape, .. } = origin { shape } else { None };
+        let way = match learned.way_of(shape, event_type) {
+            Some(way) => way,
             None => {
                 let event_type = event_type.to_string();
                 let way = self.way(&event_type, learned)?;
@@ -310,8 +329,9 @@ impl<'p> Decoder<'p> {
 
     /// Finds the payload's fields and appends them to the block of the kind, which is made where the batch has none.
     fn fill(&self, origin: &Origin, kind: usize, batch: &mut Batch, learned: &mut Learned) -> std::result::Result<Route, Refusal> {
-        let known = learned.kinds[kind].known.clone();
-        let block = *learned.kinds[kind].block.get_or_insert_with(|| {
+        let shaped = self.fields_by_shape(origin, kind, learned);
+        let Kind { known, block } = &mut learned.kinds[kind];
+        let block = *block.get_or_insert_with(|| {
             batch.blocks.push(Block {
                 data: known.plan.fields.iter().map(|f| Column::new(f.ty.clone())).collect(),
                 meta: known.plan.meta.iter().map(|_| Column::new(Type::Varchar)).collect(),
@@ -321,44 +341,43 @@ impl<'p> Decoder<'p> {
         });
         let columns = &mut batch.blocks[block];
         let row = columns.rows();
-        if let Err(reason) = self.fields(origin, kind, &known, columns, learned) {
+        let filled = match (shaped, origin) {
+            (true, Origin::Record { text, .. }) => {
+                let (data, meta) = learned.fields.split_at(known.data.len());
+                fill_data(&known.plan, text, data, &mut columns.data).and_then(|()| fill_text(text, meta, &mut columns.meta))
+            }
+            _ => self.fields(origin, known, columns, &mut learned.fields),
+        };
+        if let Err(reason) = filled {
             columns.data.iter_mut().chain(&mut columns.meta).for_each(|column| column.truncate(row));
             return refuse(BadKind::Contract, reason);
         }
         Ok(Route::Block { block: block as u32, row: row as u32 })
     }
 
+    /// Finds the fields of a record by its shape, into [`Learned::fields`]; false: that is not possible.
+    fn fields_by_shape(&self, origin: &Origin, kind: usize, learned: &mut Learned) -> bool {
+        let Origin::Record { text, found, shape: Some(shape) } = origin else { return false };
+        let envelope = &self.project.sources[self.source].envelope;
+        let whole = |payload: Option<&Payload>, at: Option<usize>| match payload {
+            Some(Payload::Record) => Some(Span { start: 0, end: text.len() }),
+            _ => at.map(|at| found[at]),
+        };
+        let (data, metadata) = (whole(Some(&envelope.data), self.data_at), whole(envelope.metadata.as_ref(), self.metadata_at));
+        learned.fields_of(text, *shape, kind, data, metadata)
+    }
+
     /// Appends a row to a block, or a part of one where something is wrong with it.
-    fn fields(
-        &self,
-        origin: &Origin,
-        kind: usize,
-        known: &KnownType,
-        columns: &mut Block,
-        learned: &mut Learned,
-    ) -> std::result::Result<(), String> {
-        if let Origin::Record { text, found, shape: Some(shape) } = origin {
-            let envelope = &self.project.sources[self.source].envelope;
-            let whole = |payload: Option<&Payload>, at: Option<usize>| match payload {
-                Some(Payload::Record) => Some(Span { start: 0, end: text.len() }),
-                _ => at.map(|at| found[at]),
-            };
-            let (data, metadata) = (whole(Some(&envelope.data), self.data_at), whole(envelope.metadata.as_ref(), self.metadata_at));
-            if learned.fields_of(text, *shape, kind, data, metadata) {
-                let (data, meta) = learned.fields.split_at(known.data.len());
-                fill_data(&known.plan, text, data, &mut columns.data)?;
-                return fill_text(text, meta, &mut columns.meta);
-            }
-        }
+    fn fields(&self, origin: &Origin, known: &KnownType, columns: &mut Block, spans: &mut Vec<Span>) -> std::result::Result<(), String> {
         if !known.data.is_empty() {
             let payload = self.part(origin, Part::Data)?;
-            json::scan(&payload, &known.data, &mut learned.fields).map_err(|e| e.message)?;
-            fill_data(&known.plan, &payload, &learned.fields, &mut columns.data)?;
+            json::scan(&payload, &known.data, spans).map_err(|e| e.message)?;
+            fill_data(&known.plan, &payload, spans, &mut columns.data)?;
         }
         if !known.meta.is_empty() {
             let metadata = self.part(origin, Part::Metadata)?;
-            json::scan(&metadata, &known.meta, &mut learned.fields).map_err(|e| e.message)?;
-            fill_text(&metadata, &learned.fields, &mut columns.meta)?;
+            json::scan(&metadata, &known.meta, spans).map_err(|e| e.message)?;
+            fill_text(&metadata, spans, &mut columns.meta)?;
         }
         Ok(())
     }

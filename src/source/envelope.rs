@@ -116,10 +116,10 @@ fn text_of<'a>(expr: &Expr, env: &RecordEnv<'a>) -> std::result::Result<Option<C
 fn value_of(expr: &Expr, env: &RecordEnv) -> std::result::Result<Value, String> {
     let Some(slot) = expr.as_cast_text() else { return expr.eval(env).map_err(|e| e.0) };
     let json = env.found.get(slot.0 as usize).copied().unwrap_or_default().of(env.text);
-    if expr.ty == Type::BigInt && json.len() < 19 && !json.is_empty() && json.bytes().all(|b| b.is_ascii_digit()) {
+    if matches!(expr.ty, Type::BigInt) && json.len() < 19 && !json.is_empty() && json.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Value::Int(json.bytes().fold(0, |n, digit| n * 10 + (digit - b'0') as i64) as i128));
     }
-    if expr.ty == Type::BigInt {
+    if matches!(expr.ty, Type::BigInt) {
         // by its text, as in contracts: 1.5 is no version
         return convert(json, &expr.ty);
     }

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::parquet::Form;
 use crate::error::{Error, Kind, Result};
 use crate::files;
-use crate::project::Source;
+use crate::project::{Format, Source};
 
 /// How a file's bytes are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,20 +16,25 @@ pub enum Codec {
     Plain,
     Gzip,
     Zstd,
+    /// Rows that become lines of NDJSON as if they were unpacked.
+    Parquet,
 }
 
 impl Codec {
+    const ALL: [Codec; 4] = [Codec::Plain, Codec::Gzip, Codec::Zstd, Codec::Parquet];
+
     pub fn name(self) -> &'static str {
         match self {
             Codec::Plain => "plain",
             Codec::Gzip => "gzip",
             Codec::Zstd => "zstd",
+            Codec::Parquet => "parquet",
         }
     }
 
     /// By what [`Codec::name`] gives.
     pub fn named(name: &str) -> Option<Codec> {
-        [Codec::Plain, Codec::Gzip, Codec::Zstd].into_iter().find(|codec| codec.name() == name)
+        Codec::ALL.into_iter().find(|codec| codec.name() == name)
     }
 
     /// What such a file is made of.
@@ -37,6 +43,7 @@ impl Codec {
             Codec::Plain => "file",
             Codec::Gzip => "gzip member",
             Codec::Zstd => "zstd frame",
+            Codec::Parquet => "row group",
         }
     }
 
@@ -47,6 +54,7 @@ impl Codec {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
             // a skippable frame may come first
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Codec::Zstd,
+            [b'P', b'A', b'R', b'1', ..] => Codec::Parquet,
             _ => Codec::Plain,
         }
     }
@@ -65,6 +73,8 @@ pub struct LogFile {
     pub identity: (u64, u64),
     /// Bytes on disk through its last whole member, told by the reader that found the one behind it cut.
     pub whole: Arc<OnceLock<u64>>,
+    /// What its rows become, where it is Parquet; `None` stands for all columns as they are.
+    pub form: Option<Arc<Form>>,
 }
 
 impl LogFile {
@@ -77,7 +87,18 @@ impl LogFile {
         }
         let head = files::read_range(&path, 0, 4)?;
         let identity = files::identity_of(&meta);
-        Ok(LogFile { name, codec: Codec::of(&head), size: meta.len(), identity, whole: Arc::default(), path })
+        Ok(LogFile { name, codec: Codec::of(&head), size: meta.len(), identity, whole: Arc::default(), form: None, path })
+    }
+
+    /// As a source sees it: a Parquet file's rows become what the source wants to know.
+    pub fn seen_by(self, form: &Arc<Form>) -> LogFile {
+        let form = (self.codec == Codec::Parquet).then(|| form.clone());
+        LogFile { form, ..self }
+    }
+
+    /// What a manifest keeps of how its rows were read; nothing where it is no Parquet file.
+    pub fn form_written(&self) -> String {
+        self.form.as_ref().map_or_else(String::new, |form| form.written())
     }
 
     /// Opens it. An error where something else has taken its name since it was listed, or where it was cut.
@@ -142,8 +163,30 @@ pub fn discover(source: &Source, root: &Path, known: bool) -> Result<(Vec<LogFil
     // compared by parts: `./a` is `a`, and two globs may name one file
     let mut seen = std::collections::HashSet::new();
     paths.retain(|path| seen.insert(path.components().collect::<PathBuf>()));
-    let files = paths.into_iter().map(|path| log_file(path, root)).collect::<Result<_>>()?;
+    let form = Arc::new(Form::of(source));
+    let file = |path| Ok(log_file(path, root)?.seen_by(&form));
+    let files: Vec<LogFile> = paths.into_iter().map(file).collect::<Result<_>>()?;
+    files.iter().try_for_each(|file| refuse_other_format(source, file))?;
     Ok((files, empty))
+}
+
+/// A file whose format is not what the project or its own name says.
+fn refuse_other_format(source: &Source, file: &LogFile) -> Result<()> {
+    let parquet = file.codec == Codec::Parquet;
+    let named_parquet = Path::new(&file.name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
+    let expected = match source.format {
+        Some(format) => format == Format::Parquet,
+        None => parquet || named_parquet,
+    };
+    if parquet == expected {
+        return Ok(());
+    }
+    let what = if parquet { "a Parquet file stands in a log of NDJSON" } else { "this is no Parquet file" };
+    Err(Error::new(Kind::BadData, what).at(file.name.clone()).with_help(if parquet {
+        format!("leave `format` out of [source.{}]: files are told by their first bytes", source.name)
+    } else {
+        "if it is still being written, give it its name when it is complete; if it is something else, keep it out of the globs".into()
+    }))
 }
 
 fn log_file(path: PathBuf, root: &Path) -> Result<LogFile> {

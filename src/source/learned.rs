@@ -46,6 +46,8 @@ struct Leaf {
     found: Box<[Part]>,
     /// By kind; `None`: its fields have to be looked for in each record.
     fields: Vec<(usize, Option<Fields>)>,
+    /// The type of the last record that had this shape.
+    last: Option<(Box<str>, Way)>,
 }
 
 /// Names of types with so many bytes in all are remembered; then all begins anew.
@@ -68,6 +70,8 @@ pub(super) struct Learned {
     /// By the type that upcasters leave; `None`: nobody takes it.
     pub kind_of: HashMap<String, Option<usize>>,
     pub name_bytes: usize,
+    /// Of the next batch.
+    pub events_expected: usize,
     shapes: Shapes,
     leaves: Vec<Leaf>,
     /// Of the record at hand.
@@ -121,6 +125,20 @@ impl Learned {
         let values = &self.values;
         self.leaves[shape].found = self.found.iter().map(|span| values.part(*span)).collect();
         Ok(Some(shape))
+    }
+
+    /// Where the events of a type go, if that is known. `shape`: of the record at hand.
+    #[inline]
+    pub fn way_of(&mut self, shape: Option<usize>, event_type: &str) -> Option<Way> {
+        let Some(leaf) = shape.and_then(|shape| self.leaves.get_mut(shape)) else { return self.ways.get(event_type).copied() };
+        match &leaf.last {
+            Some((last, way)) if **last == *event_type => Some(*way),
+            _ => {
+                let way = *self.ways.get(event_type)?;
+                leaf.last = Some((event_type.into(), way));
+                Some(way)
+            }
+        }
     }
 
     /// Finds the fields of the record at hand by its shape, into [`Learned::fields`]: the payload's, then the metadata's.

@@ -11,6 +11,7 @@ use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::files::{Codec, LogFile};
+use super::parquet::Rows;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
@@ -20,14 +21,14 @@ const WINDOW_LOG_MAX: u32 = 27;
 /// Reads a log file's decompressed bytes in order.
 pub struct Unpacker<'f> {
     file: &'f LogFile,
-    packing: Packing,
+    packing: Packing<'f>,
     /// Decompressed bytes given out.
     given: u64,
     /// Bytes on disk through the last whole member.
     whole: u64,
 }
 
-enum Packing {
+enum Packing<'f> {
     Plain(Counted),
     /// `None` only while a member is exchanged for the next one.
     Gzip(Option<Box<GzDecoder<Counted>>>),
@@ -36,6 +37,7 @@ enum Packing {
         decoder: Box<Decoder<'static>>,
         inside: bool,
     },
+    Parquet(Box<Rows<'f>>),
     /// All members were read.
     Ended(u64),
 }
@@ -73,6 +75,8 @@ enum Trouble {
     Junk,
     Window,
     Broken(io::Error),
+    /// It says itself what it is.
+    Told(Error),
 }
 
 impl From<io::Error> for Trouble {
@@ -83,9 +87,13 @@ impl From<io::Error> for Trouble {
 
 impl<'f> Unpacker<'f> {
     pub fn open(file: &'f LogFile) -> Result<Unpacker<'f>> {
+        if file.codec == Codec::Parquet {
+            let rows = Rows::open(file).map_err(|e| file.still_as_long().err().unwrap_or(e))?;
+            return Ok(Unpacker { file, packing: Packing::Parquet(Box::new(rows)), given: 0, whole: 0 });
+        }
         let reader = Counted { inner: BufReader::with_capacity(256 << 10, file.open()?.take(file.size)), used: 0 };
         let packing = match file.codec {
-            Codec::Plain => Packing::Plain(reader),
+            Codec::Plain | Codec::Parquet => Packing::Plain(reader),
             Codec::Gzip => Packing::Gzip(Some(Box::new(GzDecoder::new(reader)))),
             Codec::Zstd => {
                 let decoder = Decoder::new().map_err(|e| Error::io("unpack", &file.path, e))?;
@@ -100,6 +108,7 @@ impl<'f> Unpacker<'f> {
         match &self.packing {
             Packing::Plain(reader) | Packing::Zstd { reader, .. } => reader.used,
             Packing::Gzip(decoder) => decoder.as_ref().map_or(self.whole, |decoder| decoder.get_ref().used),
+            Packing::Parquet(rows) => rows.used(),
             Packing::Ended(used) => *used,
         }
     }
@@ -129,6 +138,7 @@ impl<'f> Unpacker<'f> {
             },
             Packing::Gzip(_) => self.read_gzip(into),
             Packing::Zstd { .. } => self.read_zstd(into),
+            Packing::Parquet(rows) => rows.read(into).map_err(Trouble::Told),
             Packing::Ended(_) => Ok(0),
         }
     }
@@ -199,6 +209,7 @@ impl<'f> Unpacker<'f> {
             return cut;
         }
         match trouble {
+            Trouble::Told(error) => error,
             Trouble::Cut => {
                 if self.whole > 0 {
                     let _ = file.whole.set(self.whole);

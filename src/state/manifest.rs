@@ -121,8 +121,11 @@ pub struct Quarantine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogFile {
     pub path: String,
-    /// `plain`, `gz`, `zst`
+    /// `plain`, `gzip`, `zstd`, `parquet`
     pub codec: String,
+    /// Which columns of a Parquet file were read, and how: what was consumed is text that was made of them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub form: String,
     /// Bytes on disk when it was read.
     pub size: u64,
     /// Decompressed bytes consumed; always the end of a record.
@@ -171,6 +174,7 @@ impl LogFile {
         LogFile {
             path,
             codec: codec.to_string(),
+            form: String::new(),
             size,
             consumed: 0,
             records: 0,
