@@ -178,7 +178,7 @@ fn has_many_values(column: &ArrayRef) -> bool {
     let is_flat = !sample.data_type().is_nested() && *sample.data_type() != DataType::Boolean;
     let distinct = || {
         let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())])?;
-        let rows = converter.convert_columns(&[sample.clone()])?;
+        let rows = converter.convert_columns(std::slice::from_ref(&sample))?;
         let values: std::collections::HashSet<&[u8]> = rows.iter().map(|row| row.data()).collect();
         Ok::<usize, arrow::error::ArrowError>(values.len())
     };
