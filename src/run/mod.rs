@@ -35,6 +35,7 @@ mod scan;
 mod snapshot;
 mod sorted;
 mod sorting;
+mod spares;
 mod tally;
 pub mod verify;
 pub mod waiting;
