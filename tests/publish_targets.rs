@@ -76,7 +76,7 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
         publication.stage(&engine, model)?;
     }
     let mut manifest = Manifest::empty(generation, "2026-01-01T00:00:00Z".into(), Reason::Run);
-    let new = publication.finish(&engine)?;
+    let new = publication.finish(Some(&engine))?;
     manifest.published = publish::merge(&store, previous.as_ref(), new, models)?;
     let partitions = vec![Partition { prefix_bits: 0, prefix: 0, base: Some(base), deltas: Vec::new(), live_rows: None }];
     manifest.aggregates.push(manifest::Aggregate {
@@ -342,7 +342,7 @@ fn a_commit_that_failed_after_it_had_happened_is_not_discarded() {
     engine.define(&constant, true).unwrap();
     publication.stage(&engine, &constant).unwrap();
     let mut manifest = Manifest::empty(2, "2026-01-01T00:00:00Z".into(), Reason::Run);
-    manifest.published = publication.finish(&engine).unwrap();
+    manifest.published = publication.finish(Some(&engine)).unwrap();
     files::arm_failpoint(Some("publish.after_manifest"));
     store.commit(&manifest).unwrap_err();
     files::arm_failpoint(None);
