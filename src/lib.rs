@@ -12,6 +12,7 @@
 //!
 //! The modules stand in the order of that flow; each names only those before it.
 
+mod prefetch;
 pub mod printable;
 
 pub mod error;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::cells::{RowCells, holds};
 use super::event::EventView;
-use super::route::{NO_ELEMENT, Part, Routed, Step, Touch};
+use super::route::Routed;
 use super::table::{Place, Table};
+use super::touches::{NO_ELEMENT, Part, Step, Touch};
 use super::undo::{self, Before};
 use super::update::{self, Found};
 use super::watch::Watch;
@@ -104,7 +105,7 @@ pub struct Application<'a> {
     pub rows_out: &'a mut [RowsOut],
     pub scratch: &'a mut Scratch,
     /// The touch's own.
-    pub part: &'a Part,
+    pub part: Part<'a>,
     pub elements: &'a [Value],
     pub view: &'a EventView<'a>,
     pub watch: Option<&'a mut Watch>,

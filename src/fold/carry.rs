@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::order::{OrderKey, key_of};
 use super::partition::Partition;
-use super::route::{Carry, Routed, partition_of};
+use super::route::Routed;
 use super::table::Place;
+use super::touches::Carry;
 use crate::project::Aggregate;
+use crate::source::exchange::partition_of;
 use crate::source::sequence::{Release, Verdicts};
 
 /// Whether a batch, or an event that it releases, carries a row of the aggregate to another key.

@@ -13,11 +13,13 @@ pub mod order;
 pub mod partition;
 pub mod route;
 pub mod table;
+pub mod touches;
 mod undo;
 mod update;
 pub mod watch;
 
+pub use crate::source::exchange::{PARTITIONS, partition_of};
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
 pub use partition::{FoldFailure, Merged, Partition, Stop};
-pub use route::{PARTITIONS, Routed, compute, partition_of, route, route_watched};
+pub use route::{Routed, compute, route, route_watched};
 pub use table::{META_COLUMNS, Table, schema, stored_schema};

@@ -9,11 +9,19 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::apply::{Application, RowsOut, Scratch};
 use super::event::EventView;
 use super::order::{OrderKey, key_of};
-use super::route::{Routed, Touch};
+use super::route::Routed;
 use super::table::{Place, Table};
+use super::touches::Touch;
 use super::watch::Watch;
 use crate::project::Aggregate;
 use crate::source::sequence::{Release, Verdicts};
+
+/// So many touches' rows are looked up at a time, so that the memory they lie in comes meanwhile.
+const LOOK_AHEAD: usize = 32;
+
+/// Told of the partition, a batch, a touch of it, the place at which it is folded, and the event of the batch at hand that
+/// stands there.
+type EachPassing<'a> = dyn FnMut(&mut Partition, &Arc<Routed>, &Touch, &Place, u32) + 'a;
 
 /// An event that an aggregate could not apply to a row.
 pub struct FoldFailure {
@@ -125,8 +133,8 @@ impl Partition {
         verdicts: &Verdicts,
         releases: &[Release<Arc<Routed>>],
     ) {
-        passing(index, partition, (routed, verdicts, releases), |routed, touch, place, _| {
-            self.touch(aggregate, index, partition, routed, touch, key_of(aggregate.order, place));
+        self.passing(index, partition, (routed, verdicts, releases), |fold, routed, touch, place, _| {
+            fold.touch(aggregate, index, partition, routed, touch, key_of(aggregate.order, place));
         });
     }
 
@@ -141,14 +149,47 @@ impl Partition {
         verdicts: &Verdicts,
         releases: &[Release<Arc<Routed>>],
     ) {
-        let mut late = 0;
-        passing(index, partition, (routed, verdicts, releases), |batch, touch, place, at| {
+        self.passing(index, partition, (routed, verdicts, releases), |fold, batch, touch, place, at| {
             // what waited lies before equal ones that were folded meanwhile
             let waited = routed.batch.is_quiet(routed.batch.events.line[at as usize]);
             let key = key_of(aggregate.order, place) - waited as OrderKey;
-            late += (verdicts.is_behind(at as usize) || self.is_late(index, partition, batch, touch, key)) as u64;
+            fold.late += (verdicts.is_behind(at as usize) || fold.is_late(index, partition, batch, touch, key)) as u64;
         });
-        self.late += late;
+    }
+
+    /// Goes through the touches of one partition whose events pass, in order, with the place at which each is folded: its
+    /// event's own, or that of the event behind which it is released, and that event of the batch. `releases` are ordered
+    /// by `after`.
+    fn passing(
+        &mut self,
+        index: usize,
+        partition: usize,
+        (routed, verdicts, releases): (&Arc<Routed>, &Verdicts, &[Release<Arc<Routed>>]),
+        mut each: impl FnMut(&mut Partition, &Arc<Routed>, &Touch, &Place, u32),
+    ) {
+        let touches = routed.touches[index].as_ref().map_or(&[][..], |touches| touches.part(partition).touches);
+        let mut releases = releases.iter().peekable();
+        for ahead in touches.chunks(LOOK_AHEAD) {
+            self.table.prefetch(ahead.iter().map(|touch| touch.hash));
+            for touch in ahead {
+                while let Some(next) = releases.next_if(|r| r.after < touch.event) {
+                    self.release(index, partition, routed, next, &mut each);
+                }
+                if verdicts.passes(touch.event as usize) {
+                    each(self, routed, touch, &touch.place, touch.event);
+                }
+            }
+        }
+        releases.for_each(|release| self.release(index, partition, routed, release, &mut each));
+    }
+
+    /// The touches of a released event, for [`Partition::passing`].
+    fn release(&mut self, index: usize, partition: usize, at: &Routed, release: &Release<Arc<Routed>>, each: &mut EachPassing) {
+        let Some(touches) = &release.batch.touches[index] else { return };
+        let place = Place::of(&at.batch.events, release.after as usize);
+        for touch in touches.part(partition).of_event(release.event) {
+            each(self, &release.batch, touch, &place, release.after);
+        }
     }
 
     /// Folds what batches of several sources hold for this partition, in the order of their lines' places; of events that
@@ -265,34 +306,4 @@ impl Partition {
             if touch.all { order.advance_all(key) } else { order.advance(row, key) }
         }
     }
-}
-
-/// Told of a batch, a touch of it, the place at which it is folded, and the event of the batch at hand that stands there.
-type EachPassing<'a> = dyn FnMut(&Arc<Routed>, &Touch, &Place, u32) + 'a;
-
-/// Goes through the touches of one partition whose events pass, in order, with the place at which each is folded: its
-/// event's own, or that of the event behind which it is released, and that event of the batch. `releases` are ordered by
-/// `after`.
-fn passing(
-    index: usize,
-    partition: usize,
-    (routed, verdicts, releases): (&Arc<Routed>, &Verdicts, &[Release<Arc<Routed>>]),
-    mut each: impl FnMut(&Arc<Routed>, &Touch, &Place, u32),
-) {
-    let part = routed.touches[index].as_ref().map_or(&[][..], |touches| &touches.part(partition).touches);
-    let pass = |release: &Release<Arc<Routed>>, each: &mut EachPassing| {
-        let Some(touches) = &release.batch.touches[index] else { return };
-        let place = Place::of(&routed.batch.events, release.after as usize);
-        touches.part(partition).of_event(release.event).iter().for_each(|touch| each(&release.batch, touch, &place, release.after));
-    };
-    let mut releases = releases.iter().peekable();
-    for touch in part {
-        while let Some(next) = releases.next_if(|r| r.after < touch.event) {
-            pass(next, &mut each);
-        }
-        if verdicts.passes(touch.event as usize) {
-            each(routed, touch, &touch.place, touch.event);
-        }
-    }
-    releases.for_each(|release| pass(release, &mut each));
 }

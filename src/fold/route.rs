@@ -3,6 +3,8 @@
 //! Keys depend on the event alone, so they are computed, and hashed once, where the event was decoded.
 //! What cannot be keyed is a bad event.
 
+use std::ops::Range;
+
 use indexmap::IndexMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -10,118 +12,21 @@ use super::cells::{RowCells, holds};
 use super::event::{EventEnv, EventView};
 use super::key;
 use super::table::Place;
+use super::touches::{Carry, Gathered, NO_ELEMENT, Payload, Step, Touches};
 use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
+use crate::source::arrivals::Arrivals;
+use crate::source::exchange::partition_of;
 use crate::source::{Bad, BadKind, Batch, Route};
 use crate::sql::vector::Computed;
 use crate::sql::{Expr, Value};
-
-/// Into how many partitions streams and keys are cut; results do not depend on it.
-pub const PARTITIONS: usize = 64;
-
-/// The partition of a hash: its top bits.
-pub fn partition_of(hash: u64) -> usize {
-    (hash >> (64 - PARTITIONS.ilog2())) as usize
-}
-
-/// One event concerns one row (or, where `all`, every row) of an aggregate. What the fold needs of the event beside
-/// its payload lies here: partitions are folded long after routing, when the event's own columns are out of reach
-/// of the caches.
-#[derive(Debug, Clone, Copy)]
-pub struct Touch {
-    pub event: u32,
-    /// Where the payload lies: the batch's block, and the row in it.
-    pub block: u32,
-    pub row: u32,
-    pub all: bool,
-    pub hash: u64,
-    pub place: Place,
-    key_start: usize,
-    key_len: u32,
-    steps_start: u32,
-    steps_len: u32,
-}
-
-/// A rule of `AggregatePlan::on` that runs for a touch, and the element of its `each`.
-#[derive(Debug, Clone, Copy)]
-pub struct Step {
-    pub rule: u16,
-    /// Index into `Touches::elements`; `NO_ELEMENT`: the rule has no `each`.
-    pub element: u32,
-}
-
-pub const NO_ELEMENT: u32 = u32::MAX;
-
-/// The touches of one batch on one aggregate.
-pub struct Touches {
-    /// By partition: of the stream where the key lies within a stream, else of the key.
-    parts: Vec<Part>,
-    pub elements: Vec<Value>,
-    /// Rows that go on under another key, by event.
-    pub carries: Vec<Carry>,
-    /// The value of `order_by`, by event; empty where the aggregate has none.
-    pub order: Vec<(u32, i64)>,
-}
-
-/// The touches of one partition, in log order.
-#[derive(Default)]
-pub struct Part {
-    pub touches: Vec<Touch>,
-    keys: Vec<u8>,
-    steps: Vec<Step>,
-}
-
-impl Part {
-    /// The touches of one event.
-    pub fn of_event(&self, event: u32) -> &[Touch] {
-        let start = self.touches.partition_point(|t| t.event < event);
-        let end = self.touches.partition_point(|t| t.event <= event);
-        &self.touches[start..end]
-    }
-
-    pub fn key(&self, touch: &Touch) -> &[u8] {
-        &self.keys[touch.key_start..touch.key_start + touch.key_len as usize]
-    }
-
-    pub fn steps(&self, touch: &Touch) -> &[Step] {
-        &self.steps[touch.steps_start as usize..(touch.steps_start + touch.steps_len) as usize]
-    }
-}
-
-/// Before the rules of this event, the values of the row `from` are copied to the row `to`; both by hash and key.
-#[derive(Debug, Clone)]
-pub struct Carry {
-    pub event: u32,
-    pub from: (u64, Vec<u8>),
-    pub to: (u64, Vec<u8>),
-}
-
-impl Touches {
-    pub fn part(&self, partition: usize) -> &Part {
-        &self.parts[partition]
-    }
-
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
-    }
-
-    /// Events and the partitions of their touches, in the order of the log, each pair once.
-    pub fn by_event(&self) -> Vec<(u32, usize)> {
-        let all =
-            self.parts.iter().enumerate().flat_map(|(partition, part)| part.touches.iter().map(move |touch| (touch.event, partition)));
-        let mut pairs: Vec<(u32, usize)> = all.collect();
-        pairs.sort_unstable();
-        pairs.dedup();
-        pairs
-    }
-}
 
 /// A batch with the ways of its events.
 pub struct Routed {
     pub batch: Batch,
     /// Per block of the batch: `TypePlan::computed` over its columns.
     pub computed: Vec<Vec<Computed>>,
-    /// Events by partition of their stream, in log order; of a record that became several events the first one.
-    pub by_stream: Vec<Vec<u32>>,
+    /// The records by the partition of their stream.
+    pub arrivals: Arrivals,
     /// One per aggregate of the project; `None` where the batch does not concern it.
     pub touches: Vec<Option<Touches>>,
     /// Per event: some aggregate or event table takes it.
@@ -156,70 +61,61 @@ pub fn route_watched(batch: Batch, project: &Project, active: &[bool]) -> Routed
 
 fn route_by(mut router: Router, mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
     let computed = compute(&batch);
-    let mut by_stream = vec![Vec::new(); PARTITIONS];
-    for (event, hash) in batch.events.stream_hash.iter().enumerate() {
-        if !batch.events.is_follower(event) {
-            by_stream[partition_of(*hash)].push(event as u32);
-        }
-    }
-    let mut touches: Vec<Option<Touches>> = (0..project.aggregates.len()).map(|_| None).collect();
+    let mut gathered: Vec<Option<Gathered>> = (0..project.aggregates.len()).map(|_| None).collect();
     let mut taken = vec![false; batch.events.len()];
-    for event in 0..batch.events.len() {
+    let mut unkeyed: Vec<(Range<usize>, String)> = Vec::new();
+    let mut placeholders = Vec::new();
+    let mut next = 0;
+    while next < batch.events.len() {
+        let event = next;
+        next += 1;
         let Route::Block { block, row } = batch.events.route[event] else { continue };
-        let plan = batch.blocks[block as usize].plan.clone();
-        taken[event] = plan.event_table.is_some();
-        let mut failed = None;
-        for aggregate_plan in &plan.aggregates {
-            let index = aggregate_plan.aggregate;
+        let block_number = block;
+        let block = &batch.blocks[block as usize];
+        let payload = Payload { event: event as u32, block: block_number, row };
+        taken[event] = block.plan.event_table.is_some();
+        for plan in &block.plan.aggregates {
+            let (index, aggregate) = (plan.aggregate, &project.aggregates[plan.aggregate]);
             if !active[index] {
                 // counted as if it were folded: it was, by the run that consumed it
-                taken[event] |= stream_matches(&project.aggregates[index], batch.events.stream.get(event));
+                taken[event] |= stream_matches(aggregate, batch.events.stream.get(event), &mut placeholders);
                 continue;
             }
-            let view = EventView { events: &batch.events, block: &batch.blocks[block as usize], computed: &[], event, row: row as usize };
-            let touches = touches[index].get_or_insert_with(Touches::new);
-            match router.touch(&project.aggregates[index], aggregate_plan, &view, touches) {
-                Ok(concerned) => taken[event] |= concerned,
+            let touches = gathered[index].get_or_insert_default();
+            if plan.on.is_empty() || !stream_matches(aggregate, batch.events.stream.get(event), &mut placeholders) {
+                continue;
+            }
+            let view = EventView { events: &batch.events, block, computed: &[], event, row: row as usize };
+            let concern = Concern { aggregate, plan, view: &view, payload, placeholders: &placeholders };
+            match router.touch(&concern, touches) {
+                Ok(()) => taken[event] = true,
                 Err(reason) => {
-                    failed = Some(reason);
+                    // one record, one verdict: the other parts of a bad one are not folded either
+                    let first = (0..=event).rev().find(|part| !batch.events.is_follower(*part)).unwrap_or(event);
+                    next = first + batch.events.parts(first);
+                    for part in (first..next).rev() {
+                        gathered.iter_mut().flatten().for_each(|gathered| gathered.forget(part as u32));
+                        taken[part] = false;
+                    }
+                    unkeyed.push((first..next, reason));
                     break;
                 }
             }
         }
-        if let Some(reason) = failed {
-            // one record, one verdict: the other parts of a bad one are not folded either
-            let first = (0..=event).rev().find(|part| !batch.events.is_follower(*part)).unwrap_or(event);
-            for part in (first..first + batch.events.parts(first)).rev() {
-                touches.iter_mut().flatten().for_each(|touches| touches.forget(part as u32));
-                taken[part] = false;
-                batch.events.route[part] = Route::Bad;
-            }
-            batch.bad.push(Bad { line: batch.events.line[event], kind: BadKind::Key, reason });
-        }
     }
-    Routed { batch, computed, by_stream, touches, taken }
+    for (parts, reason) in unkeyed {
+        batch.bad.push(Bad { line: batch.events.line[parts.start], kind: BadKind::Key, reason });
+        batch.events.route[parts].fill(Route::Bad);
+    }
+    let touches = gathered.into_iter().map(|gathered| gathered.map(Gathered::into_touches)).collect();
+    let arrivals = Arrivals::of(&batch.events, &taken);
+    Routed { batch, computed, arrivals, touches, taken }
 }
 
-fn stream_matches(aggregate: &Aggregate, stream: &str) -> bool {
-    aggregate.stream.as_ref().is_none_or(|pattern| pattern.capture_into(stream, &mut Vec::new()))
-}
-
-impl Touches {
-    fn new() -> Touches {
-        Touches { parts: (0..PARTITIONS).map(|_| Part::default()).collect(), elements: Vec::new(), carries: Vec::new(), order: Vec::new() }
-    }
-
-    fn forget(&mut self, event: u32) {
-        while self.carries.last().is_some_and(|carry| carry.event == event) {
-            self.carries.pop();
-        }
-        self.order.pop_if(|(ordered, _)| *ordered == event);
-        for part in &mut self.parts {
-            while part.touches.last().is_some_and(|t| t.event == event) {
-                part.touches.pop();
-            }
-        }
-    }
+/// Whether a stream is one of the aggregate's, and what stands for its placeholders.
+fn stream_matches<'a>(aggregate: &Aggregate, stream: &'a str, placeholders: &mut Vec<&'a str>) -> bool {
+    placeholders.clear();
+    aggregate.stream.as_ref().is_none_or(|pattern| pattern.capture_into(stream, placeholders))
 }
 
 /// What is reused from event to event.
@@ -239,37 +135,27 @@ struct Concern<'a> {
     aggregate: &'a Aggregate,
     plan: &'a AggregatePlan,
     view: &'a EventView<'a>,
+    payload: Payload,
     placeholders: &'a [&'a str],
 }
 
 impl Router {
-    /// Adds the touches of one event; true if it concerns the aggregate at all.
-    fn touch(&mut self, aggregate: &Aggregate, plan: &AggregatePlan, view: &EventView, touches: &mut Touches) -> Result<bool, String> {
-        let mut placeholders = Vec::new();
-        if let Some(pattern) = &aggregate.stream
-            && !pattern.capture_into(view.events.stream.get(view.event), &mut placeholders)
-        {
-            return Ok(false);
-        }
-        if plan.on.is_empty() {
-            return Ok(false);
-        }
-        let concern = Concern { aggregate, plan, view, placeholders: &placeholders };
+    /// Adds the touches of one event, of a stream of the aggregate.
+    fn touch(&mut self, concern: &Concern, touches: &mut Gathered) -> Result<(), String> {
+        let Concern { aggregate, plan, view, .. } = concern;
         if let Some(order_by) = &plan.order_by {
-            touches
-                .order
-                .push((view.event as u32, order_value(order_by, view).map_err(|e| format!("{}: `order_by`: {e}", aggregate.name))?));
+            let value = order_value(order_by, view).map_err(|e| format!("{}: `order_by`: {e}", aggregate.name))?;
+            touches.order.push((concern.payload.event, value));
         }
         if plan.on.iter().all(|rule| (rule.each.is_none() || rule.each_needs_row) && rule.key.is_none() && !rule.all) {
-            self.own_row(&concern, touches)?;
+            self.own_row(concern, touches)
         } else {
-            self.any_rows(&concern, touches)?;
+            self.any_rows(concern, touches)
         }
-        Ok(true)
     }
 
     /// All rules find the aggregate's own row: the usual case, without an allocation.
-    fn own_row(&mut self, concern: &Concern, touches: &mut Touches) -> Result<(), String> {
+    fn own_row(&mut self, concern: &Concern, touches: &mut Gathered) -> Result<(), String> {
         let mut steps = std::mem::take(&mut self.steps);
         steps.clear();
         for (number, rule) in concern.plan.on.iter().enumerate() {
@@ -283,7 +169,7 @@ impl Router {
             let mut key = std::mem::take(&mut self.key);
             key.clear();
             match self.own_key(concern, &mut key) {
-                Ok(()) => push(concern, touches, &key, false, &steps),
+                Ok(()) => push(concern, touches, &key, &steps),
                 Err(reason) if is_concerned => return Err(reason),
                 Err(_) => {}
             }
@@ -294,7 +180,7 @@ impl Router {
     }
 
     /// Rules with a key of their own, `each` or `all`: one touch per row, its steps in order.
-    fn any_rows(&mut self, concern: &Concern, touches: &mut Touches) -> Result<(), String> {
+    fn any_rows(&mut self, concern: &Concern, touches: &mut Gathered) -> Result<(), String> {
         self.found.clear();
         let view = concern.view;
         for (number, rule) in concern.plan.on.iter().enumerate() {
@@ -337,10 +223,10 @@ impl Router {
             // a row that is found by its key, and of which all are meant too, is one touch, its rules in order
             steps.extend_from_slice(&of_all);
             steps.sort_by_key(|step| (step.rule, step.element));
-            push(concern, touches, key, false, steps);
+            push(concern, touches, key, steps);
         }
         if !of_all.is_empty() {
-            push(concern, touches, &[], true, &of_all);
+            touches.push_all(concern.payload, Place::of(view.events, view.event), &of_all);
         }
         Ok(())
     }
@@ -419,23 +305,9 @@ fn applies(rule: &Rule, view: &EventView, element: Option<&Value>) -> Result<boo
     }
 }
 
-fn push(concern: &Concern, touches: &mut Touches, key: &[u8], all: bool, steps: &[Step]) {
+fn push(concern: &Concern, touches: &mut Gathered, key: &[u8], steps: &[Step]) {
     let hash = xxh3_64(key);
     let view = concern.view;
-    let Route::Block { block, row } = view.events.route[view.event] else { return };
-    let place = Place::of(view.events, view.event);
-    let add = |part: &mut Part| {
-        let (key_start, steps_start) = (part.keys.len(), part.steps.len() as u32);
-        part.keys.extend_from_slice(key);
-        part.steps.extend_from_slice(steps);
-        let (key_len, steps_len) = (key.len() as u32, steps.len() as u32);
-        part.touches.push(Touch { event: view.event as u32, block, row, all, hash, place, key_start, key_len, steps_start, steps_len });
-    };
-    if all {
-        touches.parts.iter_mut().for_each(add);
-    } else if concern.aggregate.spans_streams {
-        add(&mut touches.parts[partition_of(hash)]);
-    } else {
-        add(&mut touches.parts[partition_of(view.events.stream_hash[view.event])]);
-    }
+    let partition = partition_of(if concern.aggregate.spans_streams { hash } else { view.events.stream_hash[view.event] });
+    touches.push(concern.payload, Place::of(view.events, view.event), partition, (hash, key), steps);
 }

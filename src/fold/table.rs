@@ -2,26 +2,28 @@
 
 use std::borrow::Cow;
 
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::key;
 use super::order::{BEFORE_ALL, ORDER_COLUMN, RowOrder};
+use crate::prefetch::prefetch;
 use crate::project::{Aggregate, Order};
 use crate::source::Events;
-use crate::source::sequence::spread;
+use crate::source::index::Index;
 use crate::sql::column::Data;
 use crate::sql::{Column, Type, Value};
 
 /// Rows of one partition. A deleted row leaves a dead slot behind, which snapshots leave out.
 pub struct Table {
-    index: HashTable<u32>,
+    index: Index,
     key_types: Vec<Type>,
     key_bytes: Vec<u8>,
-    /// Start in `key_bytes` and length.
-    key_spans: Vec<(usize, u32)>,
+    /// Where each row's key ends in `key_bytes`, and the next one's begins.
+    key_ends: Vec<usize>,
     pub state: Vec<Column>,
     pub defaults: Vec<Value>,
+    /// Of each column its default, alone in a column.
+    default_columns: Vec<Column>,
     pub meta: Vec<Meta>,
     /// Where the aggregate's events have another order than the log's.
     pub order: Option<RowOrder>,
@@ -142,11 +144,17 @@ pub const META_COLUMNS: [(&str, Type); 5] = [
 
 impl Table {
     pub fn new(aggregate: &Aggregate) -> Table {
+        let default_columns = aggregate.state.iter().map(|column| {
+            let mut alone = Column::new(column.ty.clone());
+            alone.push(column.default.clone());
+            alone
+        });
         Table {
-            index: HashTable::new(),
+            index: Index::default(),
             key_types: aggregate.keys.iter().map(|k| k.ty.clone()).collect(),
             key_bytes: Vec::new(),
-            key_spans: Vec::new(),
+            key_ends: Vec::new(),
+            default_columns: default_columns.collect(),
             state: aggregate.state.iter().map(|c| Column::new(c.ty.clone())).collect(),
             defaults: aggregate.state.iter().map(|c| c.default.clone()).collect(),
             meta: Vec::new(),
@@ -176,24 +184,38 @@ impl Table {
         self.rows().map(|row| row as u32).collect()
     }
 
+    #[inline]
     pub fn key(&self, row: usize) -> &[u8] {
-        let (start, len) = self.key_spans[row];
-        &self.key_bytes[start..start + len as usize]
+        let start = if row == 0 { 0 } else { self.key_ends[row - 1] };
+        &self.key_bytes[start..self.key_ends[row]]
     }
 
     pub fn key_value(&self, key: &[u8], index: usize) -> Value {
         key::decode(key, &self.key_types, index)
     }
 
+    #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        self.index.find(spread(hash), |row| self.key(*row as usize) == key).map(|row| *row as usize)
+        self.index.find(hash, |row| self.key(row as usize) == key).map(|row| row as usize)
+    }
+
+    /// Asks for the memory in which the rows of keys with these hashes lie.
+    #[inline]
+    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        hashes.clone().for_each(|hash| self.index.prefetch(hash));
+        for row in hashes.filter_map(|hash| self.index.probable(hash)) {
+            let row = row as usize;
+            prefetch(&self.key_ends, row);
+            prefetch(&self.meta, row);
+            self.state.iter().for_each(|column| column.prefetch(row));
+        }
     }
 
     /// Adds a row with the defaults under a key that is not there yet.
     pub fn insert(&mut self, hash: u64, key: &[u8]) -> usize {
         let row = self.insert_key(hash, key);
-        for (column, default) in self.state.iter_mut().zip(&self.defaults) {
-            column.push(default.clone());
+        for (column, default) in self.state.iter_mut().zip(&self.default_columns) {
+            column.push_copy(default, 0);
         }
         self.meta.push(Meta::default());
         self.dirty = true;
@@ -201,27 +223,20 @@ impl Table {
     }
 
     fn insert_key(&mut self, hash: u64, key: &[u8]) -> usize {
-        let row = self.key_spans.len();
-        self.key_spans.push((self.key_bytes.len(), key.len() as u32));
+        let row = self.key_ends.len();
         self.key_bytes.extend_from_slice(key);
+        self.key_ends.push(self.key_bytes.len());
         if let Some(order) = &mut self.order {
             order.add_row();
         }
         self.live.push(true);
         self.live_count += 1;
-        let (spans, bytes) = (&self.key_spans, &self.key_bytes);
-        self.index.insert_unique(spread(hash), row as u32, |row| {
-            let (start, len) = spans[*row as usize];
-            spread(xxh3_64(&bytes[start..start + len as usize]))
-        });
+        self.index.insert(hash, row as u32);
         row
     }
 
     pub fn delete(&mut self, row: usize) {
-        let hash = xxh3_64(self.key(row));
-        if let Ok(entry) = self.index.find_entry(spread(hash), |r| *r as usize == row) {
-            entry.remove();
-        }
+        self.index.remove(xxh3_64(self.key(row)), row as u32);
         // what the row held is given back
         for column in &mut self.state {
             column.set(row, Value::Null);

@@ -1,8 +1,8 @@
 //! A row as it was before an event, for an event that fails behind a rule that has already changed the row.
 
 use super::apply::RowsOut;
-use super::route::Step;
 use super::table::{Meta, Table};
+use super::touches::Step;
 use crate::project::{AggregatePlan, Rule};
 use crate::sql::Value;
 

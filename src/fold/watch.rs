@@ -8,8 +8,9 @@ use super::apply::{Application, RowsOut};
 use super::cells::{RowCells, holds};
 use super::event::EventEnv;
 use super::partition::Stop;
-use super::route::{Routed, Step, Touch};
+use super::route::Routed;
 use super::table::{Meta, Table};
+use super::touches::{Step, Touch};
 use crate::project::Rule;
 use crate::sql::Value;
 

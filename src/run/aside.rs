@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use super::round::Sequenced;
 use crate::fold::{Routed, Stop};
 use crate::source::Route;
+use crate::source::arrivals::{Arrival, Mine};
 use crate::source::sequence::{Release, Verdict};
 
 /// The streams of one lane that stand still, with the version at which each does.
@@ -43,19 +44,19 @@ pub struct SetAside {
 pub fn set_aside(
     stopped: &mut StoppedStreams,
     batch: &Sequenced,
-    mine: &[u32],
+    mine: Mine,
     releases: &mut Vec<Release<Arc<Routed>>>,
     out: &mut SetAside,
 ) {
     let routed = &batch.routed;
     let quiet = |release: &Release<Arc<Routed>>| release.batch.batch.events.route[release.event as usize] != Route::Bad;
-    let conflict = |event: &u32| batch.verdicts.get(*event as usize) == Verdict::Conflict;
-    if stopped.is_empty() && routed.batch.bad.is_empty() && releases.iter().all(quiet) && !mine.iter().any(conflict) {
+    let conflict = |arrival: &Arrival| batch.verdicts.get(arrival.event as usize) == Verdict::Conflict;
+    if stopped.is_empty() && routed.batch.bad.is_empty() && releases.iter().all(quiet) && !mine.arrivals.iter().any(conflict) {
         return;
     }
     let mut waiting = std::mem::take(releases).into_iter().peekable();
     let mut passing = Passing { stopped, releases, first_is_aside: false };
-    for &event in mine {
+    for &Arrival { event, .. } in mine.arrivals {
         while let Some(next) = waiting.next_if(|r| r.after < event) {
             passing.release(next, out);
         }

@@ -283,7 +283,7 @@ impl<'a> Teller<'a> {
     fn touched(&self, routed: &Routed) -> Vec<u32> {
         let Some(touches) = &routed.touches[self.aggregate] else { return Vec::new() };
         let part = touches.part(self.lane);
-        let mine = |touch: &&crate::fold::route::Touch| touch.all || (touch.hash == self.hash && part.key(touch) == self.key_bytes);
+        let mine = |touch: &&crate::fold::touches::Touch| touch.all || (touch.hash == self.hash && part.key(touch) == self.key_bytes);
         let mut events: Vec<u32> = part.touches.iter().filter(mine).map(|touch| touch.event).collect();
         events.dedup();
         events

@@ -156,8 +156,8 @@ pub fn fold_spanning(project: &Project, work: &Work, lanes: &mut [Lane], batches
             }
         }
         lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
-            for batch in batches {
-                for &index in side_by_side.iter().filter(|index| work.takes(**index, number)) {
+            for &index in side_by_side.iter().filter(|index| work.takes(**index, number)) {
+                for batch in batches {
                     fold_batch(&project.aggregates[index], index, work, number, lane, batch, &batch.releases);
                 }
             }
@@ -239,42 +239,45 @@ fn sequence_lane(project: &Project, source: usize, work: &Work, number: usize, l
     let sequenced = project.sources[source].dedupe == Dedupe::Version;
     for (i, batch) in round.iter().enumerate() {
         let routed = &batch.routed;
-        let events = &routed.batch.events;
-        let mine = &routed.by_stream[number];
+        let mine = routed.arrivals.of_partition(number);
         let mut releases = Vec::new();
         if sequenced {
-            lane.sequencers[source].sequence(routed, events, mine, &batch.verdicts, &mut releases);
+            lane.sequencers[source].sequence(routed, &routed.batch.events, mine, &batch.verdicts, &mut releases);
         }
         if project.sources[source].quarantines() {
             set_aside(&mut lane.stopped[source], batch, mine, &mut releases, &mut seen.aside);
         }
-        let mut pass = |routed: &Routed, event: usize| count(routed, event, &mut seen.folded, &mut seen.filtered);
-        for &event in mine {
-            let first = event as usize;
-            let parts = events.parts(first);
-            match batch.verdicts.get(first) {
-                Verdict::Pass => (first..first + parts).for_each(|event| pass(routed, event)),
-                _ if events.route[first] == Route::Bad => {}
-                Verdict::Duplicate => seen.duplicates += parts as u64,
-                Verdict::Conflict => seen.conflicts.push((i, event)),
+        for arrival in mine.arrivals {
+            let parts = arrival.parts as u64;
+            match batch.verdicts.get(arrival.event as usize) {
+                Verdict::Pass => {
+                    seen.folded += arrival.taken as u64;
+                    seen.filtered += arrival.filtered as u64;
+                }
+                _ if arrival.is_bad => {}
+                Verdict::Duplicate => seen.duplicates += parts,
+                Verdict::Conflict => seen.conflicts.push((i, arrival.event)),
                 Verdict::Held | Verdict::Quarantined => {}
                 Verdict::Late => {
-                    seen.late += parts as u64;
+                    seen.late += parts;
                     if seen.late_first.len() < SHOWN_MAX {
-                        seen.late_first.push((i, event));
+                        seen.late_first.push((i, arrival.event));
                     }
                 }
             }
         }
         for release in &releases {
-            pass(&release.batch, release.event as usize);
-        }
-        for (index, aggregate) in project.aggregates.iter().enumerate() {
-            if work.takes(index, number) && !aggregate.spans_streams {
-                fold_batch(aggregate, index, work, number, lane, batch, &releases);
-            }
+            count(&release.batch, release.event as usize, &mut seen.folded, &mut seen.filtered);
         }
         seen.releases.push(releases);
+    }
+    // one aggregate after the other, so that its rows stay in the caches
+    for (index, aggregate) in project.aggregates.iter().enumerate() {
+        if work.takes(index, number) && !aggregate.spans_streams {
+            for (batch, releases) in round.iter().zip(&seen.releases) {
+                fold_batch(aggregate, index, work, number, lane, batch, releases);
+            }
+        }
     }
     seen
 }

@@ -198,7 +198,7 @@ pub fn restore(lanes: &mut [Lane], project: &Project, source: usize, active: &[b
         rest = others;
         let routed = Arc::new(routed(&decoder, project, active, mine, bytes)?);
         for (number, lane) in lanes.iter_mut().enumerate() {
-            count += lane.sequencers[source].restore_held(&routed, &routed.batch.events, &routed.by_stream[number]);
+            count += lane.sequencers[source].restore_held(&routed, routed.arrivals.of_partition(number));
         }
     }
     Ok(count)

@@ -26,6 +26,11 @@ impl Strings {
         self.push(text);
     }
 
+    /// How long all of them are.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn get(&self, index: usize) -> &str {
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         &self.bytes[start..self.ends[index] as usize]

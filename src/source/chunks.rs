@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, bounded};
@@ -19,6 +20,9 @@ use crate::files;
 
 /// A chunk's size in bytes, before it is extended to the end of its last line.
 pub const CHUNK_BYTES: u64 = 256 << 10;
+
+/// How far is looked at once for the end of a line that reaches into the next chunk: most end before.
+const LOOK_BYTES: usize = 4 << 10;
 
 /// The longest line that is read where nobody says otherwise; a longer one is refused rather than held in memory.
 pub const RECORD_BYTES_MAX: u64 = 256 << 20;
@@ -245,25 +249,33 @@ fn read_range(
     let Range { start, end } = range;
     let path = &segment.file.path;
     let to = segment.to.unwrap_or(segment.file.size);
-    // one byte more in front tells whether `start` is the beginning of a line
-    let read_from = if start == segment.from { start } else { start - 1 };
-    bytes.resize((end - read_from) as usize, 0);
-    files::read_exact_at(file, path, &mut bytes, read_from)?;
-    if read_from < start {
-        match memchr::memchr(b'\n', &bytes) {
-            Some(at) => drop(bytes.drain(..=at)),
-            None => {
-                return Ok(Chunk { ordinal, segment: index, starts_file: false, bytes: Vec::new(), pending: 0, packed: end - start });
-            }
-        }
-    }
+    let from = if start == segment.from { Some(start) } else { line_begins(file, path, start, end)? };
+    let Some(from) = from.filter(|from| *from < end) else {
+        bytes.clear();
+        return Ok(Chunk { ordinal, segment: index, starts_file: false, bytes, pending: 0, packed: end - start });
+    };
     // the last line goes on behind the range, unless the range ends with its line break
-    let mut at = end;
+    let mut at = to.min(end + LOOK_BYTES as u64);
+    bytes.resize((at - from) as usize, 0);
+    files::read_exact_at(file, path, &mut bytes, from)?;
+    let within = (end - from) as usize;
     let mut pending = 0;
-    if bytes.last().is_some_and(|b| *b != b'\n') {
-        let line = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-        let line_at = end - (bytes.len() - line) as u64;
+    if bytes[within - 1] == b'\n' {
+        bytes.truncate(within);
+    } else {
+        let line = memchr::memrchr(b'\n', &bytes[..within]).map_or(0, |at| at + 1);
+        let line_at = from + line as u64;
+        let mut looked_at = within;
         loop {
+            if let Some(line_end) = memchr::memchr(b'\n', &bytes[looked_at..]) {
+                bytes.truncate(looked_at + line_end + 1);
+            }
+            if (bytes.len() - line) as u64 > record_bytes_max {
+                return Err(too_long(segment, line_at, record_bytes_max));
+            }
+            if bytes.last() == Some(&b'\n') {
+                break;
+            }
             if at == to {
                 if !segment.last_line_counts {
                     pending = (bytes.len() - line) as u64;
@@ -271,20 +283,30 @@ fn read_range(
                 }
                 break;
             }
-            let mut more = vec![0; (to - at).min(64 << 10) as usize];
-            files::read_exact_at(file, path, &mut more, at)?;
-            at += more.len() as u64;
-            let line_end = memchr::memchr(b'\n', &more);
-            bytes.extend_from_slice(&more[..line_end.map_or(more.len(), |end| end + 1)]);
-            if (bytes.len() - line) as u64 > record_bytes_max {
-                return Err(too_long(segment, line_at, record_bytes_max));
-            }
-            if line_end.is_some() {
-                break;
-            }
+            looked_at = bytes.len();
+            let more = (to - at).min(64 << 10);
+            bytes.resize(looked_at + more as usize, 0);
+            files::read_exact_at(file, path, &mut bytes[looked_at..], at)?;
+            at += more;
         }
     }
     Ok(Chunk { ordinal, segment: index, starts_file: start == 0, bytes, pending, packed: end - start })
+}
+
+/// Where the first line begins that does not lie before `start`; `None`: none does before `end`.
+fn line_begins(file: &File, path: &Path, start: u64, end: u64) -> Result<Option<u64>> {
+    let mut bytes = [0; LOOK_BYTES];
+    // one byte more in front tells whether `start` is the beginning of a line
+    let mut at = start - 1;
+    while at < end {
+        let len = (end - at).min(LOOK_BYTES as u64) as usize;
+        files::read_exact_at(file, path, &mut bytes[..len], at)?;
+        if let Some(line_end) = memchr::memchr(b'\n', &bytes[..len]) {
+            return Ok(Some(at + line_end as u64 + 1));
+        }
+        at += len as u64;
+    }
+    Ok(None)
 }
 
 fn too_long(segment: &Segment, at: u64, record_bytes_max: u64) -> Error {

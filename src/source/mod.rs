@@ -1,13 +1,16 @@
 //! bytes -> chunks -> records -> events.
 
+pub mod arrivals;
 pub mod batch;
 pub mod chain;
 pub mod chunks;
 pub mod contract;
 pub mod decode;
 mod envelope;
+pub mod exchange;
 pub mod files;
 pub mod ids;
+pub mod index;
 pub mod json;
 mod learned;
 pub mod parquet;

@@ -5,14 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use compact_str::CompactString;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 
-use super::batch::{Events, Route};
+use super::arrivals::{Arrival, Mine};
+use super::batch::Events;
+use super::index::Index;
 use super::passed::{Range, is_late};
+use crate::prefetch::prefetch;
 use crate::project::Order;
+
+/// So many records' streams are looked up at a time, so that the memory they lie in comes meanwhile.
+const LOOK_AHEAD: usize = 32;
 
 /// What the sequencer says of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +41,24 @@ const PASS: u8 = Verdict::Pass as u8;
 const PASS_BEHIND: u8 = 64;
 
 /// One verdict per event of a batch; each partition of streams writes its own events' entries.
-pub struct Verdicts(Vec<AtomicU8>);
+pub struct Verdicts {
+    by_event: Vec<AtomicU8>,
+    /// Some event does not just pass. Where all do, which is usual, nobody looks at the entries, and no thread waits for
+    /// a line of memory that another one writes to.
+    differ: AtomicBool,
+}
 
 impl Verdicts {
     pub fn new(len: usize) -> Verdicts {
-        Verdicts((0..len).map(|_| AtomicU8::new(Verdict::Pass as u8)).collect())
+        Verdicts { by_event: (0..len).map(|_| AtomicU8::new(PASS)).collect(), differ: AtomicBool::new(false) }
+    }
+
+    fn load(&self, event: usize) -> u8 {
+        if self.differ.load(Ordering::Relaxed) { self.by_event[event].load(Ordering::Relaxed) } else { PASS }
     }
 
     pub fn get(&self, event: usize) -> Verdict {
-        match self.0[event].load(Ordering::Relaxed) {
+        match self.load(event) {
             1 => Verdict::Duplicate,
             2 => Verdict::Held,
             3 => Verdict::Conflict,
@@ -54,24 +69,29 @@ impl Verdicts {
     }
 
     pub fn passes(&self, event: usize) -> bool {
-        matches!(self.0[event].load(Ordering::Relaxed), PASS | PASS_BEHIND)
+        matches!(self.load(event), PASS | PASS_BEHIND)
     }
 
     /// Whether an event passes, but sorts before an earlier one of its stream that an earlier run has let pass: in one
     /// piece it would have waited for that one.
     pub fn is_behind(&self, event: usize) -> bool {
-        self.0[event].load(Ordering::Relaxed) == PASS_BEHIND
+        self.load(event) == PASS_BEHIND
     }
 
     fn set_behind(&self, event: usize, parts: usize) {
-        self.0[event..event + parts].iter().for_each(|part| part.store(PASS_BEHIND, Ordering::Relaxed));
+        self.store(event, parts, PASS_BEHIND);
     }
 
-    /// For an event and the further parts of its record, `parts` in all.
+    /// For an event and the further parts of its record, `parts` in all, that pass so far.
     pub fn set(&self, event: usize, parts: usize, verdict: Verdict) {
-        for part in &self.0[event..event + parts] {
-            part.store(verdict as u8, Ordering::Relaxed);
+        if verdict != Verdict::Pass {
+            self.store(event, parts, verdict as u8);
         }
+    }
+
+    fn store(&self, event: usize, parts: usize, verdict: u8) {
+        self.by_event[event..event + parts].iter().for_each(|part| part.store(verdict, Ordering::Relaxed));
+        self.differ.store(true, Ordering::Relaxed);
     }
 }
 
@@ -149,7 +169,7 @@ pub struct Sequencer<B> {
     /// `Some`: the version that every stream begins with; `None`: 0 or 1.
     first_version: Option<i64>,
     order: Order,
-    index: HashTable<u32>,
+    index: Index,
     pub(super) streams: Vec<Stream>,
     pub(super) held: HashMap<u32, BTreeMap<i64, Waiting<B>>>,
     /// By stream: the versions that were missing when their place was passed, ascending. Mostly empty.
@@ -166,7 +186,7 @@ impl<B: Clone> Sequencer<B> {
         Sequencer {
             first_version,
             order,
-            index: HashTable::new(),
+            index: Index::default(),
             streams: Vec::new(),
             held: HashMap::new(),
             passed: HashMap::new(),
@@ -186,17 +206,16 @@ impl<B: Clone> Sequencer<B> {
         self.latest = self.latest.max(sort_key);
     }
 
-    /// Takes up events that waited at the end of an earlier run, in place of all that wait now. `mine`: the first
-    /// part of each record of this partition. Gives how many events that are.
-    pub fn restore_held(&mut self, batch: &B, events: &Events, mine: &[u32]) -> u64 {
+    /// Takes up events that waited at the end of an earlier run, in place of all that wait now. Gives how many events
+    /// that are.
+    pub fn restore_held(&mut self, batch: &B, mine: Mine) -> u64 {
         let mut count = 0;
-        for &event in mine {
-            let at = event as usize;
-            let Some(version) = events.version[at] else { continue };
-            let number = self.number_of(events, at, version);
-            let parts = self.parts_waiting(events, at);
+        for arrival in mine.arrivals {
+            let Some(version) = arrival.version else { continue };
+            let number = self.number_of(arrival, mine.stream(arrival), version);
+            let parts = parts_waiting(arrival);
             count += parts as u64;
-            let waiting = Waiting { batch: batch.clone(), event, parts, mark: events.mark[at] };
+            let waiting = Waiting { batch: batch.clone(), event: arrival.event, parts, mark: arrival.mark };
             self.held.entry(number).or_default().insert(version, waiting);
         }
         count
@@ -225,29 +244,22 @@ impl<B: Clone> Sequencer<B> {
         held
     }
 
+    #[inline]
     pub(super) fn find(&self, name: &str, hash: u64) -> Option<u32> {
-        let found = self.index.find(spread(hash), |n| {
-            let stream = &self.streams[*n as usize];
+        self.index.find(hash, |number| {
+            let stream = &self.streams[number as usize];
             stream.hash == hash && stream.name == name
-        });
-        found.copied()
+        })
     }
 
-    /// The number of an event's stream; a new one that begins with `version` so far is known from now on.
-    fn number_of(&mut self, events: &Events, event: usize, version: i64) -> u32 {
-        let (name, hash) = (events.stream.get(event), events.stream_hash[event]);
+    /// The number of a record's stream; a new one that begins with `version` so far is known from now on.
+    #[inline]
+    fn number_of(&mut self, arrival: &Arrival, name: &str, version: i64) -> u32 {
+        let (hash, mark) = (arrival.hash, arrival.mark);
         match self.find(name, hash) {
             Some(number) => number,
-            None => {
-                let (name, mark) = (name.into(), events.mark[event]);
-                self.insert(Stream { name, hash, last: None, first: version, mark, sort_key: i64::MIN })
-            }
+            None => self.insert(Stream { name: name.into(), hash, last: None, first: version, mark, sort_key: i64::MIN }),
         }
-    }
-
-    /// How many events of a record wait: a bad one is waited for, but nobody waits for it.
-    fn parts_waiting(&self, events: &Events, event: usize) -> u32 {
-        if events.route[event] == Route::Bad { 0 } else { events.parts(event) as u32 }
     }
 
     pub fn streams(&self) -> &[Stream] {
@@ -256,69 +268,86 @@ impl<B: Clone> Sequencer<B> {
 
     fn insert(&mut self, stream: Stream) -> u32 {
         let number = self.streams.len() as u32;
-        let streams = &self.streams;
-        self.index.insert_unique(spread(stream.hash), number, |n| spread(streams[*n as usize].hash));
+        self.index.insert(stream.hash, number);
         self.streams.push(stream);
         number
     }
 
-    /// Judges the events of a batch that belong to this partition, in log order. `mine`: the first part of each
-    /// record; the further parts share its verdict.
-    /// Releases are appended in the order in which they pass.
-    pub fn sequence(&mut self, batch: &B, events: &Events, mine: &[u32], verdicts: &Verdicts, releases: &mut Vec<Release<B>>) {
-        for &event in mine {
-            let at = event as usize;
-            let Some(version) = events.version[at] else { continue };
-            let parts = events.parts(at);
-            let mark = events.mark[at];
-            let number = self.number_of(events, at, version);
-            let parts_waiting = self.parts_waiting(events, at);
-            self.dirty = true;
-            let lowest = self.lowest();
-            let stream = &mut self.streams[number as usize];
-            let begins = match self.first_version {
-                Some(first) => version == first,
-                None => version == 0 || version == 1,
-            };
-            let verdict = match stream.last {
-                None if begins => {
-                    stream.first = version;
-                    Verdict::Pass
+    /// Judges the records of a batch that belong to this partition, in log order; the further parts of one share its
+    /// verdict. Releases are appended in the order in which they pass.
+    pub fn sequence(&mut self, batch: &B, events: &Events, mine: Mine, verdicts: &Verdicts, releases: &mut Vec<Release<B>>) {
+        for ahead in mine.arrivals.chunks(LOOK_AHEAD) {
+            ahead.iter().for_each(|arrival| self.index.prefetch(arrival.hash));
+            for arrival in ahead {
+                if let Some(number) = self.index.probable(arrival.hash) {
+                    prefetch(&self.streams, number as usize);
                 }
-                Some(last) if last.checked_add(1) == Some(version) => Verdict::Pass,
-                Some(last) if version == last && stream.mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
-                Some(last) if version < last && is_late(&self.passed, number, version) => Verdict::Late,
-                Some(_) if version < stream.first => Verdict::Conflict,
-                Some(last) if version <= last => Verdict::Duplicate,
-                None if version < lowest => Verdict::Conflict,
-                _ => {
-                    let waiting = self.held.entry(number).or_default();
-                    match waiting.entry(version) {
-                        Entry::Occupied(place) if place.get().mark != mark && events.route[at] != Route::Bad => Verdict::Conflict,
-                        Entry::Occupied(_) => Verdict::Duplicate,
-                        Entry::Vacant(place) => {
-                            place.insert(Waiting { batch: batch.clone(), event, parts: parts_waiting, mark });
-                            Verdict::Held
-                        }
+            }
+            for arrival in ahead {
+                if let Some(version) = arrival.version {
+                    self.judge(batch, events, (arrival, mine.stream(arrival), version), verdicts, releases);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn judge(
+        &mut self,
+        batch: &B,
+        events: &Events,
+        (arrival, name, version): (&Arrival, &str, i64),
+        verdicts: &Verdicts,
+        releases: &mut Vec<Release<B>>,
+    ) {
+        let Arrival { event, parts, mark, is_bad, .. } = *arrival;
+        let (at, parts) = (event as usize, parts as usize);
+        let number = self.number_of(arrival, name, version);
+        self.dirty = true;
+        let lowest = self.lowest();
+        let stream = &mut self.streams[number as usize];
+        let begins = match self.first_version {
+            Some(first) => version == first,
+            None => version == 0 || version == 1,
+        };
+        let verdict = match stream.last {
+            None if begins => {
+                stream.first = version;
+                Verdict::Pass
+            }
+            Some(last) if last.checked_add(1) == Some(version) => Verdict::Pass,
+            Some(last) if version == last && stream.mark != mark && !is_bad => Verdict::Conflict,
+            Some(last) if version < last && is_late(&self.passed, number, version) => Verdict::Late,
+            Some(_) if version < stream.first => Verdict::Conflict,
+            Some(last) if version <= last => Verdict::Duplicate,
+            None if version < lowest => Verdict::Conflict,
+            _ => {
+                let waiting = self.held.entry(number).or_default();
+                match waiting.entry(version) {
+                    Entry::Occupied(place) if place.get().mark != mark && !is_bad => Verdict::Conflict,
+                    Entry::Occupied(_) => Verdict::Duplicate,
+                    Entry::Vacant(place) => {
+                        place.insert(Waiting { batch: batch.clone(), event, parts: parts_waiting(arrival), mark });
+                        Verdict::Held
                     }
                 }
-            };
+            }
+        };
+        if verdict != Verdict::Pass {
             verdicts.set(at, parts, verdict);
-            if verdict != Verdict::Pass {
-                continue;
+            return;
+        }
+        stream.last = Some(version);
+        stream.mark = mark;
+        if let Some(key) = events.sort_key(self.order, at) {
+            if key < stream.sort_key {
+                verdicts.set_behind(at, parts);
             }
-            stream.last = Some(version);
-            stream.mark = mark;
-            if let Some(key) = events.sort_key(self.order, at) {
-                if key < stream.sort_key {
-                    verdicts.set_behind(at, parts);
-                }
-                stream.sort_key = key.max(stream.sort_key);
-                self.latest = self.latest.max(key);
-            }
-            if !self.held.is_empty() {
-                self.release(number, event + parts as u32 - 1, releases);
-            }
+            stream.sort_key = key.max(stream.sort_key);
+            self.latest = self.latest.max(key);
+        }
+        if !self.held.is_empty() {
+            self.release(number, event + parts as u32 - 1, releases);
         }
     }
 
@@ -365,6 +394,11 @@ impl<B: Clone> Sequencer<B> {
     }
 }
 
+/// How many events of a record wait: a bad one is waited for, but nobody waits for it.
+fn parts_waiting(arrival: &Arrival) -> u32 {
+    if arrival.is_bad { 0 } else { arrival.parts }
+}
+
 /// Judges the events of a batch by their position (`dedupe = "position"`): what is not above `last` is a duplicate,
 /// everything else moves it on, bad events too. An event without a position passes.
 /// `repeated`: lines whose position is known to have passed already, ascending.
@@ -383,15 +417,15 @@ pub fn sequence_by_position(events: &Events, repeated: &[u32], verdicts: &Verdic
     }
 }
 
-/// The top bits of a stream's hash are its partition's and say nothing inside of it; hash tables look at
-/// the top bits.
-pub fn spread(hash: u64) -> u64 {
-    hash.rotate_left(24)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::arrivals::Arrivals;
+    use super::super::batch::Route;
     use super::*;
+
+    fn arrivals(events: &Events) -> Arrivals {
+        Arrivals::of(events, &vec![true; events.len()])
+    }
 
     fn events(versions: &[(&str, i64, u64)]) -> Events {
         let mut events = Events::default();
@@ -414,8 +448,7 @@ pub(super) mod tests {
         let events = events(versions);
         let verdicts = Verdicts::new(events.len());
         let mut releases = Vec::new();
-        let mine: Vec<u32> = (0..events.len() as u32).collect();
-        sequencer.sequence(&0, &events, &mine, &verdicts, &mut releases);
+        sequencer.sequence(&0, &events, arrivals(&events).all(), &verdicts, &mut releases);
         ((0..events.len()).map(|e| verdicts.get(e)).collect(), releases.iter().map(|r| (r.after, r.event)).collect())
     }
 
@@ -449,7 +482,7 @@ pub(super) mod tests {
         let verdicts = Verdicts::new(events.len());
         let mut releases = Vec::new();
         let mut sequencer = Sequencer::new(None, Order::Log);
-        sequencer.sequence(&0u8, &events, &[0, 1, 3, 5], &verdicts, &mut releases);
+        sequencer.sequence(&0u8, &events, arrivals(&events).all(), &verdicts, &mut releases);
         use Verdict::*;
         let found: Vec<_> = (0..events.len()).map(|e| verdicts.get(e)).collect();
         assert_eq!(found, [Pass, Held, Held, Pass, Pass, Duplicate, Duplicate]);
@@ -467,7 +500,7 @@ pub(super) mod tests {
         let mut after = Sequencer::new(None, Order::Log);
         after.restore("a", 1, 1, 1, 7, 0);
         let kept = events(&[("a", 3, 8), ("a", 4, 9), ("bb", 5, 6)]);
-        assert_eq!(after.restore_held(&1, &kept, &[0, 1, 2]), 3);
+        assert_eq!(after.restore_held(&1, arrivals(&kept).all()), 3);
         let (verdicts, releases) = judge(&mut after, &[("a", 4, 9), ("a", 3, 1), ("bb", 5, 6), ("a", 2, 5), ("a", 4, 9)]);
         use Verdict::*;
         assert_eq!(verdicts, [Duplicate, Conflict, Duplicate, Pass, Duplicate]);

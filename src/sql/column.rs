@@ -6,6 +6,7 @@ use compact_str::CompactString;
 
 use super::scalar::Cell;
 use super::{MapEntries, Type, Value};
+use crate::prefetch::prefetch;
 
 /// The values of one column. Fixed-width types lie in plain vectors, so that algebraic updates and
 /// the way to Arrow need no interpretation.
@@ -353,6 +354,39 @@ impl Column {
             }
             _ => self.set(row, Value::text(text)),
         }
+    }
+
+    /// Appends a row of a column of the same type.
+    #[inline]
+    pub fn push_copy(&mut self, from: &Column, at: usize) {
+        match (&mut self.data, &from.data) {
+            (Data::Bool(to), Data::Bool(from)) => to.push(from[at]),
+            (Data::I32(to), Data::I32(from)) => to.push(from[at]),
+            (Data::I64(to), Data::I64(from)) => to.push(from[at]),
+            (Data::I128(to), Data::I128(from)) => to.push(from[at]),
+            (Data::F32(to), Data::F32(from)) => to.push(from[at]),
+            (Data::F64(to), Data::F64(from)) => to.push(from[at]),
+            (Data::Text(to), Data::Text(from)) => to.push(from[at].clone()),
+            (Data::Values(to), Data::Values(from)) => to.push(from[at].clone()),
+            _ => unreachable!("columns of one type hold their data alike"),
+        }
+        self.nulls.push(from.nulls[at]);
+    }
+
+    /// Asks for the memory in which a row lies.
+    #[inline]
+    pub fn prefetch(&self, row: usize) {
+        match &self.data {
+            Data::Bool(v) => prefetch(v, row),
+            Data::I32(v) => prefetch(v, row),
+            Data::I64(v) => prefetch(v, row),
+            Data::I128(v) => prefetch(v, row),
+            Data::F32(v) => prefetch(v, row),
+            Data::F64(v) => prefetch(v, row),
+            Data::Text(v) => prefetch(v, row),
+            Data::Values(v) => prefetch(v, row),
+        }
+        prefetch(&self.nulls, row);
     }
 
     /// Replaces a row by that of a column whose values are values of this column's type as they stand.

@@ -98,6 +98,8 @@ pub trait Env {
 pub struct Expr {
     pub ty: Type,
     root: Node,
+    /// See [`Expr::as_cast_text`].
+    cast_of: Option<Slot>,
 }
 
 /// Compiles `text`. With `wanted` the result is converted as SQL INSERT converts it (an assignment cast:
@@ -112,7 +114,14 @@ fn compile_ast(ast: &ast::Ast, scope: &mut dyn Scope, wanted: Option<&Type>) -> 
     if let Some(wanted) = wanted {
         typed = bind::assign(typed, wanted)?;
     }
-    Ok(Expr { ty: typed.ty, root: typed.node })
+    let cast_of = match &typed.node {
+        Node::Cast(node) if node.from == Type::Varchar && node.to == typed.ty && !node.or_null => match node.of {
+            Node::Slot(slot) => Some(slot),
+            _ => None,
+        },
+        _ => None,
+    };
+    Ok(Expr { ty: typed.ty, root: typed.node, cast_of })
 }
 
 /// A column's definition: `DECIMAL(10,2) NOT NULL`, `VARCHAR DEFAULT 'new'`, `BIGINT KEY`.
@@ -200,14 +209,9 @@ impl Expr {
     }
 
     /// The slot, where the expression is a text variable that is only cast: [`cast_text`] does the same.
+    #[inline]
     pub fn as_cast_text(&self) -> Option<Slot> {
-        match &self.root {
-            Node::Cast(node) if node.from == Type::Varchar && node.to == self.ty && !node.or_null => match node.of {
-                Node::Slot(slot) => Some(slot),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.cast_of
     }
 
     /// The value, where the expression is the same for every row.
