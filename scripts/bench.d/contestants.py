@@ -74,10 +74,19 @@ class Foldline:
         """An empty project folder."""
         shutil.copy(HERE / self.project, emptied(self.folder) / "foldline.toml")
 
+    def command(self, verb, log, threads):
+        command = [self.binary, verb, "--json", "--threads", str(threads), *self.memory]
+        return measure.run(command, self.folder, {"LOG": os.fspath(log), "FOLDLINE_COLOR": "never"})
+
+    def inspect(self, log, threads):
+        """Audits the log: reads all of it and folds nothing."""
+        self.fresh()
+        measured = self.command("inspect", log, threads)
+        return row(self.name, measured, measured.seconds)
+
     def run(self, verb, log, threads):
         """Runs a verb on what the folder holds."""
-        command = [self.binary, verb, "--json", "--threads", str(threads), *self.memory]
-        measured = measure.run(command, self.folder, {"LOG": os.fspath(log), "FOLDLINE_COLOR": "never"})
+        measured = self.command(verb, log, threads)
         report = json.loads(measured.stdout)
         stages = report["stages"]
         replay = stages["scan"] + stages["fold"] + stages["snapshot"]

@@ -129,6 +129,8 @@ def logs(rows):
 
 
 def threads(rows):
+    inspected = medians([row for row in rows if row.get("what") == "inspect"], "threads")
+    rows = [row for row in rows if "what" not in row]
     results = medians(rows, "threads")
     counts = sorted({count for _, count in results})
     lines = []
@@ -145,7 +147,9 @@ def threads(rows):
             stages = {stage: median(row["stages"][stage] for row in chosen) for stage in ("scan", "fold", "snapshot", "read_models")}
             rate = chosen[0]["bytes"] / stages["scan"] / 1e6
             scans.append([count, *[seconds(value) for value in stages.values()], f"{rate:,.0f}"])
-    return text + "\nfoldline's stages:\n\n" + table(["threads", "scan s", "fold s", "snapshot s", "read models s", "scan MB/s"], scans)
+    text += "\nfoldline's stages:\n\n" + table(["threads", "scan s", "fold s", "snapshot s", "read models s", "scan MB/s"], scans)
+    audits = [[count, seconds(row["seconds"]), f"{row['bytes'] / row['seconds'] / 1e6:,.0f}"] for (_, count), row in inspected.items()]
+    return text + "\n`foldline inspect`, which reads all of the log and folds nothing:\n\n" + table(["threads", "seconds", "MB/s"], audits)
 
 
 def sizes(rows):
@@ -229,7 +233,7 @@ def render(results):
     sections = load(results)
     # What all sections have in common is said once.
     machines = list(dict.fromkeys(machine(head) for head, _ in sections.values()))
-    text = INTRODUCTION + "\n## Machine and versions\n\n"
+    text = INTRODUCTION + "\n## Set-up\n\n"
     text += "".join(f"{number}. {line}\n" for number, line in enumerate(machines, 1))
     text += "\n## Contestants\n\n"
     text += "".join(f"- `{name}`: {what}\n" for name, what in contestants.PEERS.items())
@@ -237,7 +241,7 @@ def render(results):
         if name not in sections:
             continue
         head, rows = sections[name]
-        on = "" if len(machines) == 1 else f" on machine {machines.index(machine(head)) + 1}"
+        on = "" if len(machines) == 1 else f", set-up {machines.index(machine(head)) + 1}"
         rounds = "once" if name == "memory" or head["rounds"] == 1 else f"median of {head['rounds']} rounds"
         text += f"\n## {title}\n\n{render_section(rows)}\n{rounds.capitalize()}, {head['machine']['date']}{on}: `{head['command']}`\n"
     return text

@@ -96,7 +96,12 @@ def threads(bench):
     """One thread against several."""
     for count in sorted({1, bench.options.threads}):
         bench.say(f"  threads: {count}")
-        yield from job(bench, bench.logs.ndjson(bench.options.events), count, bench.peers("duckdb"))
+        log = bench.logs.ndjson(bench.options.events)
+        yield from job(bench, log, count, bench.peers("duckdb"))
+        bench.say("  inspect")
+        for number in bench.rounds():
+            row = bench.told(bench.foldline().inspect(log.path, count))
+            yield {**row, "what": "inspect", "round": number, "events": log.events, "bytes": log.bytes, "packed": log.packed, "threads": count}
 
 
 def sizes(bench):

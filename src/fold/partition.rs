@@ -14,6 +14,7 @@ use super::route::Routed;
 use super::table::{Place, Table};
 use super::touches::Touch;
 use super::watch::Watch;
+use crate::prefetch::prefetch;
 use crate::project::Aggregate;
 use crate::source::sequence::{Release, Verdicts};
 
@@ -31,6 +32,9 @@ fn prefetch_payload(index: usize, routed: &Routed, touch: &Touch) {
     let computed = &routed.computed[touch.block as usize];
     let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
     plan.operands.data.iter().filter_map(|column| block.data.get(*column)).for_each(|column| column.prefetch(row));
+    if plan.operands.event_time {
+        prefetch(&routed.batch.events.time, touch.event as usize);
+    }
     plan.operands.computed.iter().filter_map(|column| computed.get(*column)).for_each(|computed| computed.column.prefetch(row));
 }
 
@@ -323,7 +327,13 @@ impl Partition {
         if self.table.order.is_some() {
             let row = self.table.find(touch.hash, part.key(touch));
             let order = self.table.order.get_or_insert_default();
-            if touch.all { order.advance_all(key) } else { order.advance(row, key) }
+            if touch.all {
+                order.advance_all(key);
+                self.table.mark_all();
+            } else {
+                order.advance(row, key);
+                row.into_iter().for_each(|row| self.table.mark(row));
+            }
         }
     }
 }

@@ -409,15 +409,17 @@ pub struct AggregatePlan {
     pub carries: Vec<usize>,
     /// Every rule only does algebra on the row that an event was routed to, and there is nothing but rules of `on`.
     pub is_plain: bool,
-    /// Columns of the payload, and of `TypePlan::computed`, that plain rules read: those to ask for ahead of time.
+    /// What plain rules read of an event: to be asked for ahead of time.
     pub operands: Operands,
 }
 
+/// Columns of the payload and of `TypePlan::computed`, and whether the event's time is read.
 #[derive(Debug, Default)]
 pub struct Operands {
     /// `Var::Data`
     pub data: Vec<usize>,
     pub computed: Vec<usize>,
+    pub event_time: bool,
 }
 
 /// How a key column's value is had from an event without an interpreter.

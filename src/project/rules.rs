@@ -9,7 +9,7 @@ use super::aggregates::{AggregateDef, KeyDef, RuleDef};
 use super::diagnostics::{Diagnostic, Place};
 use super::scope::{HandlerScope, TypeNames, compile, condition};
 use super::toml_walk::Text;
-use super::{AggregatePlan, Emit, FieldRole, Operands, Rule, Set, Var};
+use super::{AggregatePlan, Emit, EventField, FieldRole, Operands, Rule, Set, Var};
 
 /// The type of a key column as one expression gives it, and where.
 pub(crate) struct KeyTypeFound {
@@ -74,6 +74,10 @@ fn operands(rules: &[Rule]) -> Operands {
             Operand::Computed(column) => (&mut operands.computed, *column),
             Operand::Slot(slot) => match Var::of(*slot) {
                 Var::Data(column) => (&mut operands.data, column),
+                Var::Event(EventField::Time) => {
+                    operands.event_time = true;
+                    continue;
+                }
                 _ => continue,
             },
             Operand::Constant(_) => continue,

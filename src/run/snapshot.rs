@@ -2,9 +2,11 @@
 
 use super::append::Appender;
 use super::decide::Decision;
+use super::kept_rows;
+use super::kept_streams;
 use super::known_ids;
 use super::lanes::{self, Lane};
-use super::memory::Memory;
+use super::memory::{Memory, PARTITIONS_AT_ONCE};
 use super::passing;
 use super::quarantine;
 use crate::error::Result;
@@ -43,16 +45,34 @@ pub fn load(
         .collect();
     memory.make_room(project, &aggregates, &sources.iter().map(|(_, entry)| *entry).collect::<Vec<_>>());
     for (source, entry) in sources {
-        lanes::load_streams(lanes, project, source, store, entry, |lanes| memory.after_loading(project, store, lanes))?;
+        for some in pieces_of_streams(entry) {
+            kept_streams::load_streams(lanes, project, source, store, &some)?;
+            memory.after_loading(project, store, lanes)?;
+        }
         quarantine::load(lanes, project, source, store, entry)?;
         passing::load(lanes, source, store, entry)?;
         known_ids::load(lanes, source, store, entry)?;
     }
     for (index, entry) in aggregates {
         let entry = memory.in_memory(project, index, entry);
-        lanes::load_aggregate(lanes, project, index, store, &entry, |lanes| memory.after_loading(project, store, lanes))?;
+        for some in entry.partitions.chunks(PARTITIONS_AT_ONCE) {
+            let some = manifest::Aggregate { partitions: some.to_vec(), ..entry.clone() };
+            kept_rows::load_aggregate(lanes, project, index, store, &some)?;
+            memory.after_loading(project, store, lanes)?;
+        }
     }
     Ok(())
+}
+
+/// A source's streams, some partitions at a time, and what older versions have written.
+fn pieces_of_streams(entry: &manifest::Source) -> Vec<manifest::Source> {
+    let of_partitions = entry.stream_partitions.chunks(PARTITIONS_AT_ONCE);
+    let mut all: Vec<manifest::Source> =
+        of_partitions.map(|some| manifest::Source { stream_partitions: some.to_vec(), streams: Vec::new(), ..entry.clone() }).collect();
+    if !entry.streams.is_empty() {
+        all.push(manifest::Source { stream_partitions: Vec::new(), ..entry.clone() });
+    }
+    all
 }
 
 pub fn event_tables(
@@ -117,7 +137,11 @@ pub fn save(
             kept => {
                 let partitions = match memory.partitions(project, index, store, lanes)? {
                     Some(put_away) => put_away,
-                    None => lanes::save_aggregate(lanes, project, index, store, next.generation, kept)?,
+                    None => {
+                        // what came back into memory stands in no file that is left
+                        let kept = kept.filter(|_| !memory.was_away());
+                        kept_rows::save_aggregate(lanes, project, index, store, next.generation, kept)?
+                    }
                 };
                 (partitions, lanes::absent_keys(lanes, index))
             }
@@ -125,7 +149,7 @@ pub fn save(
         let events_folded = lanes.iter().map(|lane| lane.folds[index].events_folded).sum();
         report.aggregates.push(AggregateReport {
             name: aggregate.name.clone(),
-            rows: partitions.iter().flat_map(|p| &p.base).map(|f| f.rows).sum(),
+            rows: partitions.iter().map(manifest::Partition::rows).sum(),
             events_folded,
             mode: match (decision.aggregate_replay[index], events_folded) {
                 (true, _) => FoldMode::Replayed,
@@ -142,13 +166,20 @@ pub fn save(
         let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
         let last = last.and_then(|m| m.source(&entry.name));
         if let (Some(last), false) = (last, read) {
-            (entry.streams, entry.passed, entry.ids) = (last.streams.clone(), last.passed.clone(), last.ids.clone());
+            (entry.streams, entry.stream_partitions) = (last.streams.clone(), last.stream_partitions.clone());
+            (entry.passed, entry.ids) = (last.passed.clone(), last.ids.clone());
             continue;
         }
-        entry.streams = lanes::save_streams(lanes, project, source, store, next.generation)?;
-        entry.streams.extend(memory.stream_files(source, store)?);
+        let kept = last.filter(|_| !decision.source_replay[source]);
+        entry.stream_partitions = match memory.stream_partitions(project, source, store, lanes)? {
+            Some(put_away) => put_away,
+            None => {
+                let kept = kept.filter(|_| !memory.was_away());
+                kept_streams::save_streams(lanes, project, source, store, next.generation, kept)?
+            }
+        };
         entry.passed = passing::save(lanes, source, &entry.name, store, next.generation)?;
-        let kept = last.filter(|_| !decision.source_replay[source]).map_or(&[][..], |last| &last.ids);
+        let kept = kept.map_or(&[][..], |last| &last.ids);
         entry.ids = known_ids::save(lanes, source, &entry.name, store, next.generation, kept)?;
     }
     Ok(())

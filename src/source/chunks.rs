@@ -117,11 +117,11 @@ impl Jobs {
             let segment = &self.segments[index];
             if segment.file.codec != Codec::Plain {
                 let (sender, receiver) = bounded(8);
-                let (segment, most) = (segment.clone(), self.record_bytes_max);
+                let (segment, most, parts) = (segment.clone(), self.record_bytes_max, self.ahead_max);
                 std::thread::Builder::new()
                     .name("unpack".into())
                     .spawn(move || {
-                        if let Err(e) = unpack(&segment, most, |unpacked| sender.send(Ok(unpacked)).is_ok()) {
+                        if let Err(e) = unpack(&segment, most, parts, |unpacked| sender.send(Ok(unpacked)).is_ok()) {
                             // nobody listens any more when the scan was given up
                             let _ = sender.send(Err(e));
                         }
@@ -210,6 +210,9 @@ impl Job {
     }
 }
 
+/// Buffers that wait to be filled again, at most: more than the chunks of a round.
+const BUFFERS_MAX: usize = 128;
+
 /// Buffers of chunks that were decoded, to be filled again: fresh memory costs a page fault every 4 KiB.
 #[derive(Default)]
 pub struct Buffers(Mutex<Vec<Vec<u8>>>);
@@ -222,8 +225,13 @@ impl Buffers {
 
     /// Gives a buffer back; one that a long line has made large is dropped.
     pub fn give_back(&self, buffer: Vec<u8>) {
-        if buffer.capacity() > 0 && buffer.capacity() <= 4 * CHUNK_BYTES as usize {
-            self.0.lock().unwrap_or_else(|e| e.into_inner()).push(buffer);
+        if buffer.capacity() == 0 || buffer.capacity() > 4 * CHUNK_BYTES as usize {
+            return;
+        }
+        let mut buffers = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        // what was unpacked comes in buffers of its own, which nobody takes from here
+        if buffers.len() < BUFFERS_MAX {
+            buffers.push(buffer);
         }
     }
 }
@@ -346,9 +354,9 @@ pub fn read_between(file: &LogFile, from: u64, to: u64, mut piece: impl FnMut(&[
     Ok(given)
 }
 
-/// Unpacks a compressed segment and gives out its chunks, until `give` says that nobody wants more.
-fn unpack(segment: &Segment, record_bytes_max: u64, mut give: impl FnMut(Unpacked) -> bool) -> Result<()> {
-    let mut unpacker = Unpacker::open(&segment.file)?;
+/// Unpacks a compressed segment, so many parts of it at once where that can be, and gives out its chunks, until `give` says that nobody wants more.
+fn unpack(segment: &Segment, record_bytes_max: u64, parts: usize, mut give: impl FnMut(Unpacked) -> bool) -> Result<()> {
+    let mut unpacker = Unpacker::open(&segment.file)?.ahead(parts);
     let mut offset = 0;
     if segment.from > 0 {
         let mut chain = Chain::default();

@@ -21,14 +21,14 @@ const WINDOW_LOG_MAX: u32 = 27;
 /// Reads a log file's decompressed bytes in order.
 pub struct Unpacker<'f> {
     file: &'f LogFile,
-    packing: Packing<'f>,
+    packing: Packing,
     /// Decompressed bytes given out.
     given: u64,
     /// Bytes on disk through the last whole member.
     whole: u64,
 }
 
-enum Packing<'f> {
+enum Packing {
     Plain(Counted),
     /// `None` only while a member is exchanged for the next one.
     Gzip(Option<Box<GzDecoder<Counted>>>),
@@ -37,7 +37,7 @@ enum Packing<'f> {
         decoder: Box<Decoder<'static>>,
         inside: bool,
     },
-    Parquet(Box<Rows<'f>>),
+    Parquet(Box<Rows>),
     /// All members were read.
     Ended(u64),
 }
@@ -101,6 +101,14 @@ impl<'f> Unpacker<'f> {
             }
         };
         Ok(Unpacker { file, packing, given: 0, whole: 0 })
+    }
+
+    /// Where that can be, unpacks so many parts of the file at once, before they are asked for.
+    pub fn ahead(mut self, parts: usize) -> Unpacker<'f> {
+        if let Packing::Parquet(rows) = self.packing {
+            self.packing = Packing::Parquet(Box::new(rows.ahead(parts)));
+        }
+        self
     }
 
     /// Bytes on disk that were used so far.

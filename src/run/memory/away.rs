@@ -4,18 +4,18 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::tail::Tail;
 use super::{Memory, lanes_of};
 use crate::error::Result;
 use crate::files;
-use crate::fold::{self, PARTITIONS, Partition, Table, key};
+use crate::fold::{self, PARTITIONS, Partition, Table};
 use crate::project::{Aggregate, Project};
 use crate::run::append::described;
-use crate::run::lanes::{Lane, arrays, stream_arrays, stream_schema, unusable};
+use crate::run::lanes::Lane;
 use crate::run::tally::place_in_scan;
-use crate::sql::{Type, Value};
+use crate::run::{kept_rows, kept_streams, partitions};
+use crate::sql::Type;
 use crate::state::manifest::{self, DataFile};
 use crate::state::{Store, parquet};
 
@@ -32,7 +32,7 @@ impl Piece {
     fn files(&self) -> Vec<&DataFile> {
         match self {
             Piece::Written(file) => vec![file],
-            Piece::Kept(partition) => partition.base.iter().collect(),
+            Piece::Kept(partition) => partition.files().collect(),
         }
     }
 
@@ -148,8 +148,8 @@ impl Memory {
                 continue;
             }
             let dir = store.fresh_data_dir("streams", &definition.name)?;
-            let schema = stream_schema(definition.order);
-            let columns = || stream_arrays(&streams, schema.len());
+            let schema = kept_streams::schema(definition.order);
+            let columns = || Ok(kept_streams::arrays(&streams.iter().collect::<Vec<_>>(), schema.len()));
             written.streams.push((source, write_piece(store, &dir.join(self.file_name(number)), &schema, columns)?));
         }
         Ok(written)
@@ -167,7 +167,7 @@ impl Memory {
             return Ok(None);
         }
         let dir = store.fresh_data_dir("snapshots", &aggregate.name)?;
-        let columns = || arrays(&table.columns(&table.slots()));
+        let columns = || partitions::arrays(&table.columns(&table.slots()).iter().map(|column| &**column).collect::<Vec<_>>());
         write_piece(store, &dir.join(self.file_name(lane)), &fold::stored_schema(aggregate), columns).map(Some)
     }
 
@@ -196,24 +196,14 @@ impl Memory {
     pub(super) fn take_up(&mut self, project: &Project, store: &Store, lanes: &mut [Lane], chosen: u64) -> Result<()> {
         let pieces = &self.pieces;
         lanes.par_iter_mut().enumerate().filter(|(number, _)| chosen >> number & 1 == 1).try_for_each(|(number, lane)| {
+            let lane = std::slice::from_mut(lane);
             for (index, aggregate) in project.aggregates.iter().enumerate().filter(|(_, aggregate)| !aggregate.spans_streams) {
-                restore_rows(aggregate, store, &pieces.folds[index][number], &mut lane.folds[index].table)?;
+                restore_rows((index, aggregate), store, &pieces.folds[index][number], (number, lane))?;
             }
             for (source, definition) in project.sources.iter().enumerate() {
-                for file in &pieces.streams[source][number] {
-                    let frame = parquet::read(&store.data_path(&file.path), &stream_schema(definition.order))?;
-                    for row in 0..frame.rows() {
-                        let values: Vec<Value> = frame.columns.iter().map(|column| column.get(row)).collect();
-                        let [name, version, first, mark, ..] = &values[..] else { continue };
-                        let (Some(name), Some(version), Some(first), Some(mark)) =
-                            (name.as_text(), version.as_int(), first.as_int(), mark.as_int())
-                        else {
-                            return Err(unusable(&definition.name, "a stream's version is NULL"));
-                        };
-                        let hash = xxh3_64(name.as_bytes());
-                        lane.sequencers[source].restore(name, hash, version as i64, first as i64, mark as u64, i64::MIN);
-                    }
-                }
+                let partition = |file: &DataFile| partition_of_lane(number, Some(file.clone()));
+                let stream_partitions = pieces.streams[source][number].iter().map(partition).collect::<Vec<_>>();
+                kept_streams::load_lane(lane, number, (source, definition), store, &stream_partitions)?;
             }
             Ok(())
         })?;
@@ -242,8 +232,8 @@ impl Memory {
     ) -> Result<()> {
         let pieces = &mut self.pieces.folds[index];
         lanes.par_iter_mut().zip(&mut *pieces).enumerate().filter(|(number, _)| chosen >> number & 1 == 1).try_for_each(
-            |(_, (lane, pieces))| {
-                restore_rows(&project.aggregates[index], store, pieces, &mut lane.folds[index].table)?;
+            |(number, (lane, pieces))| {
+                restore_rows((index, &project.aggregates[index]), store, pieces, (number, std::slice::from_mut(lane)))?;
                 remove(store, pieces)
             },
         )
@@ -272,24 +262,55 @@ impl Memory {
         }
         let of_this_run = self.pieces.folds[index].iter().flatten().filter(|piece| matches!(piece, Piece::Written(_)));
         sync(store, of_this_run.flat_map(Piece::files))?;
-        let bits = PARTITIONS.ilog2() as u8;
-        let partition = |(lane, pieces): (usize, &Vec<Piece>)| {
-            let base = match pieces.first() {
-                Some(Piece::Kept(partition)) => return partition.clone(),
-                Some(Piece::Written(file)) => Some(file.clone()),
-                None => None,
-            };
-            manifest::Partition { prefix_bits: bits, prefix: lane as u64, base, deltas: Vec::new() }
+        let partition = |(lane, pieces): (usize, &Vec<Piece>)| match pieces.first() {
+            Some(Piece::Kept(partition)) => partition.clone(),
+            Some(Piece::Written(file)) => partition_of_lane(lane, Some(file.clone())),
+            None => partition_of_lane(lane, None),
         };
         Ok(Some(self.pieces.folds[index].iter().enumerate().map(partition).collect()))
     }
 
-    /// The files of the streams of a source that are away.
-    pub fn stream_files(&self, source: usize, store: &Store) -> Result<Vec<DataFile>> {
-        let files = || self.pieces.streams[source].iter().flatten();
-        sync(store, files())?;
-        Ok(files().cloned().collect())
+    /// The partitions of a source's streams of which some are away, as a manifest names them; `None`: all are in memory.
+    /// Nothing waits from then on: what waits is kept as text.
+    pub fn stream_partitions(
+        &mut self,
+        project: &Project,
+        source: usize,
+        store: &Store,
+        lanes: &mut [Lane],
+    ) -> Result<Option<Vec<manifest::Partition>>> {
+        if self.pieces.streams[source].iter().all(Vec::is_empty) {
+            return Ok(None);
+        }
+        let definition = &project.sources[source];
+        for (number, lane) in lanes.iter_mut().enumerate() {
+            let pieces = &mut self.pieces.streams[source][number];
+            let sequencer = &mut lane.sequencers[source];
+            sequencer.forget_held();
+            if pieces.len() == 1 && sequencer.streams().is_empty() {
+                continue;
+            }
+            let partitions = pieces.drain(..).map(|file| partition_of_lane(number, Some(file))).collect::<Vec<_>>();
+            kept_streams::load_lane(std::slice::from_mut(lane), number, (source, definition), store, &partitions)?;
+            let streams = lane.sequencers[source].take_settled();
+            if !streams.is_empty() {
+                let schema = kept_streams::schema(definition.order);
+                let columns = || Ok(kept_streams::arrays(&streams.iter().collect::<Vec<_>>(), schema.len()));
+                let path = store.fresh_data_dir("streams", &definition.name)?.join(self.file_name(number));
+                let file = write_piece(store, &path, &schema, columns)?;
+                self.pieces.streams[source][number].push(file);
+            }
+        }
+        sync(store, self.pieces.streams[source].iter().flatten())?;
+        let partition = |(lane, pieces): (usize, &Vec<DataFile>)| partition_of_lane(lane, pieces.first().cloned());
+        Ok(Some(self.pieces.streams[source].iter().enumerate().map(partition).collect()))
     }
+}
+
+/// A partition of one lane.
+fn partition_of_lane(lane: usize, base: Option<DataFile>) -> manifest::Partition {
+    let prefix_bits = PARTITIONS.ilog2() as u8;
+    manifest::Partition { prefix_bits, prefix: lane as u64, base, deltas: Vec::new(), live_rows: None }
 }
 
 /// Writes a file that may be gone before anybody else hears of it.
@@ -316,21 +337,18 @@ fn remove(store: &Store, pieces: &mut Vec<Piece>) -> Result<()> {
     })
 }
 
-fn restore_rows(aggregate: &Aggregate, store: &Store, pieces: &[Piece], table: &mut Table) -> Result<()> {
-    for file in pieces.iter().flat_map(Piece::files) {
-        let frame = parquet::read(&store.data_path(&file.path), &fold::stored_schema(aggregate))?;
-        for row in 0..frame.rows() {
-            let values: Vec<Value> = frame.columns[..aggregate.keys.len()].iter().map(|column| column.get(row)).collect();
-            let mut bytes = Vec::new();
-            if !key::encode(&values, &mut bytes) {
-                return Err(unusable(&aggregate.name, "a key is NULL"));
-            }
-            table.restore(&frame.columns, row, &bytes);
-        }
-    }
-    if !pieces.is_empty() {
-        // no generation names these files
-        table.dirty = true;
+fn restore_rows(
+    (index, aggregate): (usize, &Aggregate),
+    store: &Store,
+    pieces: &[Piece],
+    (number, lane): (usize, &mut [Lane]),
+) -> Result<()> {
+    for piece in pieces {
+        let partition = match piece {
+            Piece::Written(file) => &partition_of_lane(number, Some(file.clone())),
+            Piece::Kept(partition) => partition,
+        };
+        kept_rows::load_partition(lane, number, aggregate, index, store, partition)?;
     }
     Ok(())
 }

@@ -9,14 +9,19 @@ use crate::run::lanes::Lane;
 use crate::state::Store;
 use crate::state::manifest;
 
-/// Files that are taken up between two counts of the lanes.
-pub const FILES_AT_ONCE: usize = 16;
+/// Partitions that are taken up between two counts of the lanes.
+pub const PARTITIONS_AT_ONCE: usize = 16;
 
 impl Memory {
     /// Decides which lanes stay away from the beginning. `aggregates`: those that are taken up, by index.
     pub fn make_room(&mut self, project: &Project, aggregates: &[(usize, &manifest::Aggregate)], sources: &[&manifest::Source]) {
-        let bytes = |entry: &manifest::Aggregate| entry.partitions.iter().flat_map(|p| &p.base).map(unpacked_bytes).sum::<u64>();
-        let streams: u64 = sources.iter().flat_map(|source| &source.streams).map(unpacked_bytes).sum();
+        let bytes =
+            |entry: &manifest::Aggregate| entry.partitions.iter().flat_map(manifest::Partition::files).map(unpacked_bytes).sum::<u64>();
+        let of_source = |source: &manifest::Source| {
+            let files = source.streams.iter().chain(source.stream_partitions.iter().flat_map(manifest::Partition::files));
+            files.map(unpacked_bytes).sum::<u64>()
+        };
+        let streams: u64 = sources.iter().map(|source| of_source(source)).sum();
         let mut total = streams + aggregates.iter().map(|(_, entry)| bytes(entry)).sum::<u64>();
         if total <= self.bytes_max {
             return;

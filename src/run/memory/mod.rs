@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
-pub use load::FILES_AT_ONCE;
+pub use load::PARTITIONS_AT_ONCE;
 
 use account::Account;
 use away::Pieces;
@@ -144,6 +144,16 @@ impl Memory {
     /// How many partitions of the state have left memory, for a while at least.
     pub fn partitions_put_away(&self) -> u64 {
         self.were_away.count_ones() as u64
+    }
+
+    /// Whether something was away: what a snapshot has of the lanes says nothing of where their rows stand then.
+    pub fn was_away(&self) -> bool {
+        self.were_away != 0
+    }
+
+    /// Whether all rows of an aggregate are in memory.
+    pub fn has_whole(&self, index: usize) -> bool {
+        self.pieces.folds[index].iter().all(Vec::is_empty)
     }
 
     /// A scan begins.

@@ -7,6 +7,7 @@ mod cells;
 mod form;
 mod text;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +16,9 @@ use std::sync::Arc;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::{ChunkReader, Length};
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use self::cells::Record;
 pub use self::form::Form;
@@ -27,17 +28,16 @@ use crate::files;
 
 /// Rows that are decoded at once: a chunk or two of text.
 const BATCH_ROWS: usize = 1024;
+/// Text that a row group is decoded ahead of its turn, in bytes, and in what pieces it is handed on.
+const AHEAD_BYTES: usize = 16 << 20;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A file's rows as text, in order.
-pub struct Rows<'f> {
-    file: &'f LogFile,
-    bytes: Bounded,
-    metadata: ArrowReaderMetadata,
-    projection: ProjectionMask,
+pub struct Rows {
+    opened: Arc<Opened>,
     /// The next row group, counted from 0.
     next_group: usize,
-    reader: Option<ParquetRecordBatchReader>,
-    record: Record,
+    reading: Reading,
     /// Compressed bytes of the row groups in front of the one that is read.
     used: u64,
     text: Vec<u8>,
@@ -45,9 +45,117 @@ pub struct Rows<'f> {
     given: usize,
 }
 
-impl<'f> Rows<'f> {
+/// How row groups are decoded.
+enum Reading {
+    /// When they are asked for.
+    Here(Option<Group>),
+    /// So many at once, each by a thread of its own; those that have begun, in order.
+    Ahead(usize, VecDeque<Receiver<Result<Vec<u8>>>>),
+}
+
+impl Rows {
     /// Reads the file's footer. Fails where it is no whole Parquet file.
-    pub fn open(file: &'f LogFile) -> Result<Rows<'f>> {
+    pub fn open(file: &LogFile) -> Result<Rows> {
+        let opened = Arc::new(Opened::new(file)?);
+        Ok(Rows { opened, next_group: 0, reading: Reading::Here(None), used: 0, text: Vec::new(), given: 0 })
+    }
+
+    /// Decodes so many row groups at once, before they are asked for: what is to be read as a whole.
+    pub fn ahead(self, groups: usize) -> Rows {
+        Rows { reading: Reading::Ahead(groups.max(1), VecDeque::new()), ..self }
+    }
+
+    /// Compressed bytes that were used so far, about.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Fills `into` from its beginning, with at least a byte if any are left.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        while self.given == self.text.len() {
+            self.text.clear();
+            self.given = 0;
+            if !self.more()? {
+                return Ok(0);
+            }
+        }
+        let some = (self.text.len() - self.given).min(into.len());
+        into[..some].copy_from_slice(&self.text[self.given..self.given + some]);
+        self.given += some;
+        Ok(some)
+    }
+
+    /// Puts the next rows into the text, which is empty; `false`: there are none.
+    fn more(&mut self) -> Result<bool> {
+        let groups = self.opened.groups();
+        match &mut self.reading {
+            Reading::Here(group) => loop {
+                if let Some(reader) = group {
+                    if reader.append(&mut self.text)? {
+                        return Ok(true);
+                    }
+                    self.used += reader.compressed_bytes();
+                }
+                if self.next_group == groups {
+                    *group = None;
+                    return Ok(false);
+                }
+                *group = Some(Group::new(&self.opened, self.next_group)?);
+                self.next_group += 1;
+            },
+            Reading::Ahead(most, begun) => loop {
+                while begun.len() < *most && self.next_group < groups {
+                    begun.push_back(decode_ahead(&self.opened, self.next_group)?);
+                    self.next_group += 1;
+                }
+                let Some(first) = begun.front() else { return Ok(false) };
+                if let Ok(text) = first.recv() {
+                    self.text = text?;
+                    return Ok(true);
+                }
+                self.used += self.opened.compressed_bytes(self.next_group - begun.len());
+                begun.pop_front();
+            },
+        }
+    }
+}
+
+/// Decodes a row group by a thread of its own, which ends early when nobody listens any more.
+fn decode_ahead(opened: &Arc<Opened>, group: usize) -> Result<Receiver<Result<Vec<u8>>>> {
+    let (sender, receiver) = bounded(AHEAD_BYTES / PIECE_BYTES);
+    let opened = opened.clone();
+    let decode = move |sender: &Sender<Result<Vec<u8>>>| {
+        let mut group = Group::new(&opened, group)?;
+        loop {
+            let mut text = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 2);
+            while text.len() < PIECE_BYTES && group.append(&mut text)? {}
+            if text.is_empty() || sender.send(Ok(text)).is_err() {
+                return Ok(());
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("unpack".into())
+        .spawn(move || {
+            if let Err(e) = decode(&sender) {
+                let _ = sender.send(Err(e));
+            }
+        })
+        .map_err(|e| Error::new(Kind::Io, format!("cannot start a thread: {e}")))?;
+    Ok(receiver)
+}
+
+/// A file whose footer was read.
+struct Opened {
+    name: String,
+    bytes: Bounded,
+    metadata: ArrowReaderMetadata,
+    projection: ProjectionMask,
+    record: Record,
+}
+
+impl Opened {
+    fn new(file: &LogFile) -> Result<Opened> {
         let bytes = Bounded { path: file.path.clone().into(), file: Arc::new(file.open()?), size: file.size };
         let footer = guarded(|| ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new().with_skip_arrow_metadata(true)));
         let metadata = footer.map_err(|e| {
@@ -65,75 +173,61 @@ impl<'f> Rows<'f> {
             (fields[*field].clone(), documents)
         });
         let record = Record::new(columns.collect());
-        Ok(Rows { file, bytes, metadata, projection, next_group: 0, reader: None, record, used: 0, text: Vec::new(), given: 0 })
+        Ok(Opened { name: file.name.clone(), bytes, metadata, projection, record })
     }
 
-    /// Compressed bytes that were used so far, about.
-    pub fn used(&self) -> u64 {
-        self.used
+    fn groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
     }
 
-    /// Fills `into` from its beginning, with at least a byte if any are left.
-    pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        while self.given == self.text.len() {
-            self.text.clear();
-            self.given = 0;
-            if !self.batch()? {
-                return Ok(0);
-            }
-        }
-        let some = (self.text.len() - self.given).min(into.len());
-        into[..some].copy_from_slice(&self.text[self.given..self.given + some]);
-        self.given += some;
-        Ok(some)
+    fn compressed_bytes(&self, group: usize) -> u64 {
+        self.metadata.metadata().row_groups().get(group).map_or(0, |group| group.compressed_size().max(0) as u64)
     }
+}
 
-    /// Appends the next rows to the text; `false`: there are none.
-    fn batch(&mut self) -> Result<bool> {
-        loop {
-            let Some(reader) = &mut self.reader else {
-                if self.next_group == self.file_metadata().num_row_groups() {
-                    return Ok(false);
-                }
-                let group = self.next_group;
-                self.next_group += 1;
-                self.reader = Some(self.group(group).map_err(|e| self.broken(&e))?);
-                continue;
-            };
-            match guarded(|| reader.next().transpose().map_err(ParquetError::from)) {
-                Ok(Some(batch)) => {
-                    self.record.write(&batch, &mut self.text);
-                    return Ok(true);
-                }
-                Ok(None) => {
-                    self.reader = None;
-                    self.used += self.file_metadata().row_group(self.next_group - 1).compressed_size().max(0) as u64;
-                }
-                Err(e) => return Err(self.broken(&e)),
-            }
-        }
-    }
+/// A row group that is being decoded.
+struct Group {
+    opened: Arc<Opened>,
+    /// Counted from 0.
+    number: usize,
+    reader: ParquetRecordBatchReader,
+}
 
-    fn group(&self, group: usize) -> std::result::Result<ParquetRecordBatchReader, String> {
-        guarded(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone())
-                .with_projection(self.projection.clone())
-                .with_row_groups(vec![group])
+impl Group {
+    fn new(opened: &Arc<Opened>, number: usize) -> Result<Group> {
+        let reader = guarded(|| {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(opened.bytes.clone(), opened.metadata.clone())
+                .with_projection(opened.projection.clone())
+                .with_row_groups(vec![number])
                 .with_batch_size(BATCH_ROWS)
                 .build()
-        })
+        });
+        let reader = reader.map_err(|e| broken(opened, number, &e))?;
+        Ok(Group { opened: opened.clone(), number, reader })
     }
 
-    fn file_metadata(&self) -> &ParquetMetaData {
-        self.metadata.metadata()
+    /// Appends the next rows to a text; `false`: there are none.
+    fn append(&mut self, text: &mut Vec<u8>) -> Result<bool> {
+        match guarded(|| self.reader.next().transpose().map_err(ParquetError::from)) {
+            Ok(Some(batch)) => {
+                self.opened.record.write(&batch, text);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(e) => Err(broken(&self.opened, self.number, &e)),
+        }
     }
 
-    /// Row groups are counted from 1, as lines are.
-    fn broken(&self, what: &str) -> Error {
-        Error::new(Kind::BadData, format!("the Parquet file is broken: {what}"))
-            .at(format!("{}, row group {} of {}", self.file.name, self.next_group, self.file_metadata().num_row_groups()))
-            .with_help("export or copy the file again")
+    fn compressed_bytes(&self) -> u64 {
+        self.opened.compressed_bytes(self.number)
     }
+}
+
+/// Row groups are counted from 1 where people read it, as lines are.
+fn broken(opened: &Opened, group: usize, what: &str) -> Error {
+    Error::new(Kind::BadData, format!("the Parquet file is broken: {what}"))
+        .at(format!("{}, row group {} of {}", opened.name, group + 1, opened.groups()))
+        .with_help("export or copy the file again")
 }
 
 /// What the reader makes of a broken file: an error, or, since it is not ours and files are hostile, a panic.
