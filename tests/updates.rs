@@ -110,7 +110,7 @@ fn truth(dice: &mut Dice, depth: usize) -> String {
         1 => format!("(s {sign} {})", dice.pick(&["'abc'", "''", "s", "'a text that is too long to lie inside of a value'"])),
         2 => format!("(ts {sign} {})", dice.pick(&["ts", "TIMESTAMP '2020-01-31 00:00:00'", "dt"])),
         3 => format!("({} IS NULL)", dice.pick(&["s", "dt", "i64", "f"])),
-        4 => format!("(dt {sign} DATE '1969-12-31')"),
+        4 => format!("({} {sign} {})", dice.pick(&["dt", "ts::DATE"]), dice.pick(&["DATE '1969-12-31'", "dt", "ts::DATE"])),
         5 | 6 => format!("({} {sign} {})", number(dice, d), number(dice, d)),
         7 => format!("({} {} {})", truth(dice, d), dice.pick(&["AND", "OR"]), truth(dice, d)),
         8 => format!("(NOT {})", truth(dice, d)),

@@ -94,7 +94,7 @@ impl Env for RowEnv<'_> {
 pub struct Scratch {
     old: Vec<Value>,
     values: Vec<Value>,
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
 }
 
 /// A touch of an event on its row.

@@ -10,25 +10,38 @@ use crate::sql::{Column, Type, Value};
 pub fn encode(values: &[Value], out: &mut Vec<u8>) -> bool {
     for (i, value) in values.iter().enumerate() {
         let last = i + 1 == values.len();
-        let mut text = |bytes: &[u8]| {
-            if !last {
-                out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            }
-            out.extend_from_slice(bytes);
-        };
         match value {
             Value::Bool(b) => out.push(*b as u8),
             Value::Int(i) => out.extend_from_slice(&i.to_le_bytes()),
             Value::Float(x) => out.extend_from_slice(&canonical(*x as f64).to_le_bytes()),
             Value::Double(x) => out.extend_from_slice(&canonical(*x).to_le_bytes()),
-            Value::Text(t) => text(t.as_bytes()),
-            Value::Blob(b) => text(b),
+            Value::Text(t) => push_text(t.as_bytes(), last, out),
+            Value::Blob(b) => push_text(b, last, out),
             Value::Date(d) => out.extend_from_slice(&d.to_le_bytes()),
             Value::Time(t) | Value::Timestamp(t) => out.extend_from_slice(&t.to_le_bytes()),
             Value::Null | Value::Interval(_) | Value::List(_) | Value::Struct(_) | Value::Map(_) => return false,
         }
     }
     true
+}
+
+/// Appends a text, as [`encode`] does. `last`: it is the last key column's.
+#[inline]
+pub fn push_text(bytes: &[u8], last: bool, out: &mut Vec<u8>) {
+    if !last {
+        out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    }
+    out.extend_from_slice(bytes);
+}
+
+/// Appends the whole number, days or microseconds of a column, as [`encode`] does.
+#[inline]
+pub fn push_whole(whole: i128, ty: &Type, out: &mut Vec<u8>) {
+    match ty {
+        Type::Date => out.extend_from_slice(&(whole as i32).to_le_bytes()),
+        Type::Time | Type::Timestamp | Type::TimestampTz => out.extend_from_slice(&(whole as i64).to_le_bytes()),
+        _ => out.extend_from_slice(&whole.to_le_bytes()),
+    }
 }
 
 fn canonical(x: f64) -> f64 {
@@ -118,6 +131,31 @@ mod tests {
             assert_eq!(&decode(&bytes, &types, i), value);
             assert_eq!(&decode_column([&bytes[..]; 2].into_iter(), &types, i).get(1), value);
         }
+    }
+
+    #[test]
+    fn a_part_that_needs_no_value_is_encoded_as_one_does() {
+        let columns = [
+            (Type::Varchar, Value::text("ä")),
+            (Type::Date, Value::Date(-3)),
+            (Type::Timestamp, Value::Timestamp(-7)),
+            (Type::BigInt, Value::Int(-1)),
+            (Type::Decimal { width: 5, scale: 1 }, Value::Int(-15)),
+            (Type::Varchar, Value::text("b")),
+        ];
+        let mut parts = Vec::new();
+        for (i, (ty, value)) in columns.iter().enumerate() {
+            match value {
+                Value::Text(text) => push_text(text.as_bytes(), i + 1 == columns.len(), &mut parts),
+                Value::Date(days) => push_whole(*days as i128, ty, &mut parts),
+                Value::Timestamp(micros) => push_whole(*micros as i128, ty, &mut parts),
+                Value::Int(int) => push_whole(*int, ty, &mut parts),
+                _ => unreachable!(),
+            }
+        }
+        let mut bytes = Vec::new();
+        assert!(encode(&columns.map(|(_, value)| value), &mut bytes));
+        assert_eq!(parts, bytes);
     }
 
     #[test]

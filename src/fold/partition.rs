@@ -9,10 +9,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::apply::{Application, RowsOut, Scratch};
 use super::event::EventView;
 use super::order::{OrderKey, key_of};
+use super::plain;
 use super::route::Routed;
 use super::table::{Place, Table};
 use super::touches::Touch;
 use super::watch::Watch;
+use crate::prefetch::prefetch;
 use crate::project::Aggregate;
 use crate::source::sequence::{Release, Verdicts};
 
@@ -22,6 +24,19 @@ const LOOK_AHEAD: usize = 32;
 /// Told of the partition, a batch, a touch of it, the place at which it is folded, and the event of the batch at hand that
 /// stands there.
 type EachPassing<'a> = dyn FnMut(&mut Partition, &Arc<Routed>, &Touch, &Place, u32) + 'a;
+
+/// Asks for what the rules of a touch will read of its event.
+#[inline]
+fn prefetch_payload(index: usize, routed: &Routed, touch: &Touch) {
+    let (block, row) = (&routed.batch.blocks[touch.block as usize], touch.row as usize);
+    let computed = &routed.computed[touch.block as usize];
+    let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
+    plan.operands.data.iter().filter_map(|column| block.data.get(*column)).for_each(|column| column.prefetch(row));
+    if plan.operands.event_time {
+        prefetch(&routed.batch.events.time, touch.event as usize);
+    }
+    plan.operands.computed.iter().filter_map(|column| computed.get(*column)).for_each(|computed| computed.column.prefetch(row));
+}
 
 /// An event that an aggregate could not apply to a row.
 pub struct FoldFailure {
@@ -171,6 +186,7 @@ impl Partition {
         let mut releases = releases.iter().peekable();
         for ahead in touches.chunks(LOOK_AHEAD) {
             self.table.prefetch(ahead.iter().map(|touch| touch.hash));
+            ahead.iter().for_each(|touch| prefetch_payload(index, routed, touch));
             for touch in ahead {
                 while let Some(next) = releases.next_if(|r| r.after < touch.event) {
                     self.release(index, partition, routed, next, &mut each);
@@ -244,6 +260,14 @@ impl Partition {
         let block = &routed.batch.blocks[touch.block as usize];
         let Some(plan) = block.plan.aggregates.iter().find(|plan| plan.aggregate == index) else { return };
         let view = EventView { events, block, computed, event: touch.event as usize, row: touch.row as usize };
+        let is_plain = plan.is_plain && !touch.all && self.stopped.is_empty() && self.watch.is_none() && self.table.order.is_none();
+        if is_plain {
+            let touched = (touch, part.key(touch), part.steps(touch));
+            if plain::apply(touched, plan, aggregate.spans_streams, &mut self.table, &view, &mut self.scratch.found) {
+                self.events_folded += 1;
+                return;
+            }
+        }
         let mut application = Application {
             aggregate,
             plan,

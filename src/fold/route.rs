@@ -13,10 +13,11 @@ use super::event::{EventEnv, EventView};
 use super::key;
 use super::table::Place;
 use super::touches::{Carry, Gathered, NO_ELEMENT, Payload, Step, Touches};
-use crate::project::{Aggregate, AggregatePlan, Project, Rule, Var};
+use crate::project::{Aggregate, AggregatePlan, KeyPart, Project, Rule, Var};
 use crate::source::arrivals::Arrivals;
 use crate::source::exchange::partition_of;
 use crate::source::{Bad, BadKind, Batch, Route};
+use crate::sql::scalar::{Cell, Cells};
 use crate::sql::vector::Computed;
 use crate::sql::{Expr, Value};
 
@@ -50,66 +51,24 @@ pub fn compute(batch: &Batch) -> Vec<Vec<Computed>> {
 
 /// Routes a batch to the aggregates for which `active` is true.
 pub fn route(batch: Batch, project: &Project, active: &[bool]) -> Routed {
-    route_by(Router::default(), batch, project, active)
+    Router::default().route(batch, project, active, Spare::default())
 }
 
-/// The same with touches also where no `when` is true of the event: nothing happens to the row then, and somebody
-/// watches for it.
-pub fn route_watched(batch: Batch, project: &Project, active: &[bool]) -> Routed {
-    route_by(Router { without_steps: true, ..Router::default() }, batch, project, active)
+/// The memory of a batch that was folded, for one that is routed.
+#[derive(Debug, Default)]
+pub struct Spare {
+    arrivals: Arrivals,
+    touches: Vec<Option<Touches>>,
+    taken: Vec<bool>,
 }
 
-fn route_by(mut router: Router, mut batch: Batch, project: &Project, active: &[bool]) -> Routed {
-    let computed = compute(&batch);
-    let mut gathered: Vec<Option<Gathered>> = (0..project.aggregates.len()).map(|_| None).collect();
-    let mut taken = vec![false; batch.events.len()];
-    let mut unkeyed: Vec<(Range<usize>, String)> = Vec::new();
-    let mut placeholders = Vec::new();
-    let mut next = 0;
-    while next < batch.events.len() {
-        let event = next;
-        next += 1;
-        let Route::Block { block, row } = batch.events.route[event] else { continue };
-        let block_number = block;
-        let block = &batch.blocks[block as usize];
-        let payload = Payload { event: event as u32, block: block_number, row };
-        taken[event] = block.plan.event_table.is_some();
-        for plan in &block.plan.aggregates {
-            let (index, aggregate) = (plan.aggregate, &project.aggregates[plan.aggregate]);
-            if !active[index] {
-                // counted as if it were folded: it was, by the run that consumed it
-                taken[event] |= stream_matches(aggregate, batch.events.stream.get(event), &mut placeholders);
-                continue;
-            }
-            let touches = gathered[index].get_or_insert_default();
-            if plan.on.is_empty() || !stream_matches(aggregate, batch.events.stream.get(event), &mut placeholders) {
-                continue;
-            }
-            let view = EventView { events: &batch.events, block, computed: &[], event, row: row as usize };
-            let concern = Concern { aggregate, plan, view: &view, payload, placeholders: &placeholders };
-            match router.touch(&concern, touches) {
-                Ok(()) => taken[event] = true,
-                Err(reason) => {
-                    // one record, one verdict: the other parts of a bad one are not folded either
-                    let first = (0..=event).rev().find(|part| !batch.events.is_follower(*part)).unwrap_or(event);
-                    next = first + batch.events.parts(first);
-                    for part in (first..next).rev() {
-                        gathered.iter_mut().flatten().for_each(|gathered| gathered.forget(part as u32));
-                        taken[part] = false;
-                    }
-                    unkeyed.push((first..next, reason));
-                    break;
-                }
-            }
-        }
+impl Spare {
+    /// What a batch leaves behind; nothing of one that took more than `bytes_max`.
+    pub fn of(routed: Routed, bytes_max: usize) -> Spare {
+        let Routed { arrivals, touches, taken, .. } = routed;
+        let bytes = arrivals.capacity() + touches.iter().flatten().map(Touches::capacity).sum::<usize>();
+        if bytes > bytes_max { Spare::default() } else { Spare { arrivals, touches, taken } }
     }
-    for (parts, reason) in unkeyed {
-        batch.bad.push(Bad { line: batch.events.line[parts.start], kind: BadKind::Key, reason });
-        batch.events.route[parts].fill(Route::Bad);
-    }
-    let touches = gathered.into_iter().map(|gathered| gathered.map(Gathered::into_touches)).collect();
-    let arrivals = Arrivals::of(&batch.events, &taken);
-    Routed { batch, computed, arrivals, touches, taken }
 }
 
 /// Whether a stream is one of the aggregate's, and what stands for its placeholders.
@@ -118,9 +77,13 @@ fn stream_matches<'a>(aggregate: &Aggregate, stream: &'a str, placeholders: &mut
     aggregate.stream.as_ref().is_none_or(|pattern| pattern.capture_into(stream, placeholders))
 }
 
-/// What is reused from event to event.
+/// Routes batches; holds what is used again from event to event and from batch to batch.
 #[derive(Default)]
-struct Router {
+pub struct Router {
+    /// By aggregate: the touches of the batch at hand.
+    gathered: Vec<Gathered>,
+    partitions: Vec<u8>,
+    order: Vec<u32>,
     key_values: Vec<Value>,
     /// Key, for all rows, step: of one event, before they are grouped by row.
     found: Vec<(Vec<u8>, bool, Step)>,
@@ -140,6 +103,77 @@ struct Concern<'a> {
 }
 
 impl Router {
+    /// Makes touches also where no `when` is true of an event: nothing happens to the row then, and somebody watches
+    /// for it.
+    pub fn watched() -> Router {
+        Router { without_steps: true, ..Router::default() }
+    }
+
+    /// Routes a batch to the aggregates for which `active` is true.
+    pub fn route(&mut self, mut batch: Batch, project: &Project, active: &[bool], spare: Spare) -> Routed {
+        let computed = compute(&batch);
+        let Spare { mut arrivals, touches: mut spare, mut taken } = spare;
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.resize_with(project.aggregates.len(), Gathered::default);
+        let mut concerned = vec![false; project.aggregates.len()];
+        taken.clear();
+        taken.resize(batch.events.len(), false);
+        let mut unkeyed: Vec<(Range<usize>, String)> = Vec::new();
+        let mut placeholders = Vec::new();
+        let mut next = 0;
+        while next < batch.events.len() {
+            let event = next;
+            next += 1;
+            let Route::Block { block, row } = batch.events.route[event] else { continue };
+            let block_number = block;
+            let block = &batch.blocks[block as usize];
+            let payload = Payload { event: event as u32, block: block_number, row };
+            taken[event] = block.plan.event_table.is_some();
+            for plan in &block.plan.aggregates {
+                let (index, aggregate) = (plan.aggregate, &project.aggregates[plan.aggregate]);
+                if !active[index] {
+                    // counted as if it were folded: it was, by the run that consumed it
+                    taken[event] |= stream_matches(aggregate, batch.events.stream.get(event), &mut placeholders);
+                    continue;
+                }
+                concerned[index] = true;
+                if plan.on.is_empty() || !stream_matches(aggregate, batch.events.stream.get(event), &mut placeholders) {
+                    continue;
+                }
+                let view = EventView { events: &batch.events, block, computed: &[], event, row: row as usize };
+                let concern = Concern { aggregate, plan, view: &view, payload, placeholders: &placeholders };
+                match self.touch(&concern, &mut gathered[index]) {
+                    Ok(()) => taken[event] = true,
+                    Err(reason) => {
+                        // one record, one verdict: the other parts of a bad one are not folded either
+                        let first = (0..=event).rev().find(|part| !batch.events.is_follower(*part)).unwrap_or(event);
+                        next = first + batch.events.parts(first);
+                        for part in (first..next).rev() {
+                            gathered.iter_mut().for_each(|gathered| gathered.forget(part as u32));
+                            taken[part] = false;
+                        }
+                        unkeyed.push((first..next, reason));
+                        break;
+                    }
+                }
+            }
+        }
+        for (parts, reason) in unkeyed {
+            batch.bad.push(Bad { line: batch.events.line[parts.start], kind: BadKind::Key, reason });
+            batch.events.route[parts].fill(Route::Bad);
+        }
+        spare.resize_with(project.aggregates.len(), || None);
+        let touches = gathered
+            .iter_mut()
+            .zip(spare)
+            .zip(concerned)
+            .map(|((gathered, spare), concerned)| concerned.then(|| gathered.share_out(&mut self.order, spare.unwrap_or_default())));
+        let touches = touches.collect();
+        self.gathered = gathered;
+        arrivals.fill(&batch.events, &taken, &mut self.partitions, &mut self.order);
+        Routed { batch, computed, arrivals, touches, taken }
+    }
+
     /// Adds the touches of one event, of a stream of the aggregate.
     fn touch(&mut self, concern: &Concern, touches: &mut Gathered) -> Result<(), String> {
         let Concern { aggregate, plan, view, .. } = concern;
@@ -265,6 +299,14 @@ impl Router {
             bytes.extend_from_slice(placeholders[0].as_bytes());
             return Ok(());
         }
+        if let Some(parts) = &plan.key_parts {
+            let start = bytes.len();
+            if compiled_key(concern, parts, bytes) {
+                return Ok(());
+            }
+            // NULL, or a number out of its range: the expressions give the error
+            bytes.truncate(start);
+        }
         self.key_values.clear();
         self.key_values.extend(placeholders.iter().map(Value::text));
         let behind = &aggregate.keys[placeholders.len().min(aggregate.keys.len())..];
@@ -282,6 +324,31 @@ impl Router {
         }
         Ok(())
     }
+}
+
+/// Appends the aggregate's own key for an event; false: some part is not as usual.
+fn compiled_key(concern: &Concern, parts: &[KeyPart], bytes: &mut Vec<u8>) -> bool {
+    let (columns, placeholders) = (&concern.aggregate.keys, concern.placeholders);
+    if placeholders.len() + parts.len() != columns.len() {
+        return false;
+    }
+    for (column, placeholder) in placeholders.iter().enumerate() {
+        key::push_text(placeholder.as_bytes(), column + 1 == columns.len(), bytes);
+    }
+    let cells = RowCells { table: None, row: None, view: concern.view };
+    for (column, part) in parts.iter().enumerate().map(|(i, part)| (placeholders.len() + i, part)) {
+        match part {
+            KeyPart::Text(slot) => match cells.text(*slot) {
+                Some(text) => key::push_text(text.as_bytes(), column + 1 == columns.len(), bytes),
+                None => return false,
+            },
+            KeyPart::Whole(scalar) => match scalar.eval(&cells) {
+                Cell::Whole(whole) => key::push_whole(whole, &columns[column].ty, bytes),
+                _ => return false,
+            },
+        }
+    }
+    true
 }
 
 /// The value of `order_by` for an event, as a number of its type's own unit: 1, days, microseconds.

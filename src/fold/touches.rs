@@ -2,7 +2,7 @@
 //! concerns it from front to back.
 
 use super::table::Place;
-use crate::source::exchange::{EVERY_PARTITION, PARTITIONS, Shares};
+use crate::source::exchange::{EVERY_PARTITION, PARTITIONS, Starts, share_out};
 use crate::sql::Value;
 
 /// One event concerns one row (or, where `all`, every row) of an aggregate. What the fold needs of the event beside
@@ -34,10 +34,10 @@ pub struct Step {
 pub const NO_ELEMENT: u32 = u32::MAX;
 
 /// The touches of one batch on one aggregate.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Touches {
     /// By partition: of the stream where the key lies within a stream, else of the key.
-    shares: Shares,
+    starts: Starts,
     touches: Vec<Touch>,
     keys: Vec<u8>,
     /// Most events of a type have the same steps, so touches share them.
@@ -86,11 +86,16 @@ pub struct Carry {
 
 impl Touches {
     pub fn part(&self, partition: usize) -> Part<'_> {
-        Part { touches: &self.touches[self.shares.range(partition)], keys: &self.keys, steps: &self.steps }
+        Part { touches: &self.touches[self.starts.range(partition)], keys: &self.keys, steps: &self.steps }
     }
 
     pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
         (0..PARTITIONS).map(|partition| self.part(partition))
+    }
+
+    /// The memory that they take, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.touches.capacity() * size_of::<Touch>() + self.keys.capacity() + self.steps.capacity() * size_of::<Step>()
     }
 
     /// Events and the partitions of their touches, in the order of the log, each pair once.
@@ -174,19 +179,28 @@ impl Gathered {
         }
     }
 
-    /// Shares the touches out.
-    pub fn into_touches(self) -> Touches {
-        let shares = Shares::of(&self.partitions);
-        let mut keys = Vec::with_capacity(self.keys.len());
-        let touches = shares.order().iter().map(|number| {
+    /// Shares the touches of a batch out; what was gathered is gone then. `spare`: touches whose memory is used again.
+    pub fn share_out(&mut self, order: &mut Vec<u32>, spare: Touches) -> Touches {
+        let Touches { mut touches, mut keys, mut steps, .. } = spare;
+        let starts = share_out(&self.partitions, order);
+        keys.clear();
+        keys.reserve(self.keys.len());
+        touches.clear();
+        touches.extend(order.iter().map(|number| {
             let mut touch = self.touches[*number as usize];
             let key = &self.keys[touch.key_start..touch.key_start + touch.key_len as usize];
             touch.key_start = keys.len();
             keys.extend_from_slice(key);
             touch
-        });
-        let touches = touches.collect();
-        let Gathered { steps, elements, carries, order, .. } = self;
-        Touches { shares, touches, keys, steps, elements, carries, order }
+        }));
+        std::mem::swap(&mut steps, &mut self.steps);
+        let Gathered { elements, carries, order, .. } = self;
+        let (elements, carries, order) = (std::mem::take(elements), std::mem::take(carries), std::mem::take(order));
+        self.touches.clear();
+        self.partitions.clear();
+        self.keys.clear();
+        self.steps.clear();
+        self.last_steps.clear();
+        Touches { starts, touches, keys, steps, elements, carries, order }
     }
 }

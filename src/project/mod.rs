@@ -392,6 +392,8 @@ pub struct AggregatePlan {
     /// The key columns behind the stream's placeholders (all of them where the aggregate has no stream).
     /// Empty where the key is the stream's alone, or where every rule has its own.
     pub key: Vec<Expr>,
+    /// The same without an interpreter, where all of it can be had so.
+    pub key_parts: Option<Vec<KeyPart>>,
     /// False where the aggregate's own key finds no row for this type: all rules of `on` have one, or are for all rows.
     pub has_key: bool,
     /// What the aggregate's events are ordered by in place of their sources' order, where it says so: a whole number that
@@ -405,6 +407,28 @@ pub struct AggregatePlan {
     /// For updates of a replica: the fields (`Var::Data`) that say which columns have a value. Where the first rule of
     /// `on` deletes the row under its old key and a column has none, the second one's row starts as a copy of it.
     pub carries: Vec<usize>,
+    /// Every rule only does algebra on the row that an event was routed to, and there is nothing but rules of `on`.
+    pub is_plain: bool,
+    /// What plain rules read of an event: to be asked for ahead of time.
+    pub operands: Operands,
+}
+
+/// Columns of the payload and of `TypePlan::computed`, and whether the event's time is read.
+#[derive(Debug, Default)]
+pub struct Operands {
+    /// `Var::Data`
+    pub data: Vec<usize>,
+    pub computed: Vec<usize>,
+    pub event_time: bool,
+}
+
+/// How a key column's value is had from an event without an interpreter.
+#[derive(Debug, Clone)]
+pub enum KeyPart {
+    /// A text as it stands.
+    Text(Slot),
+    /// A whole number, a decimal, a day or a time.
+    Whole(Scalar),
 }
 
 pub struct Rule {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::sql::algebra::Operand;
 use crate::sql::{Expr, Type};
 
 use super::aggregates::{AggregateDef, KeyDef, RuleDef};
 use super::diagnostics::{Diagnostic, Place};
 use super::scope::{HandlerScope, TypeNames, compile, condition};
 use super::toml_walk::Text;
-use super::{AggregatePlan, Emit, FieldRole, Rule, Set, Var};
+use super::{AggregatePlan, Emit, EventField, FieldRole, Operands, Rule, Set, Var};
 
 /// The type of a key column as one expression gives it, and where.
 pub(crate) struct KeyTypeFound {
@@ -46,17 +47,46 @@ pub(crate) fn compile_aggregate(
         (Some(_), 2) => names.fields.iter().enumerate().filter(|(_, field)| field.role == partial).map(|(i, _)| i).collect(),
         _ => Vec::new(),
     };
+    let (key, before, after) = (key?, before?, after?);
+    let plain = |rule: &Rule| rule.algebraic && !rule.when_needs_row && rule.each.is_none() && !rule.all;
+    let operands = operands(&on);
     Some(AggregatePlan {
+        operands,
+        is_plain: before.is_empty() && after.is_empty() && old_columns.is_empty() && on.iter().all(plain),
         aggregate: index,
-        key: key?,
+        key_parts: names.key_parts(&key),
+        key,
         has_key,
         order_by: optional(order_by)?,
-        before: before?,
+        before,
         on,
-        after: after?,
+        after,
         old_columns: old_columns.into_iter().collect(),
         carries,
     })
+}
+
+/// What algebraic rules take of an event's columns.
+fn operands(rules: &[Rule]) -> Operands {
+    let mut operands = Operands::default();
+    for operand in rules.iter().flat_map(|rule| &rule.set).filter_map(|set| set.change.as_ref()?.operand()) {
+        let (columns, column) = match operand {
+            Operand::Computed(column) => (&mut operands.computed, *column),
+            Operand::Slot(slot) => match Var::of(*slot) {
+                Var::Data(column) => (&mut operands.data, column),
+                Var::Event(EventField::Time) => {
+                    operands.event_time = true;
+                    continue;
+                }
+                _ => continue,
+            },
+            Operand::Constant(_) => continue,
+        };
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    operands
 }
 
 /// The types that the aggregate's and its rules' key expressions have for one event type; errors are left for

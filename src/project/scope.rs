@@ -12,7 +12,7 @@ use super::contracts::ContractField;
 use super::diagnostics::{Diagnostic, nearest};
 use super::key_check::toml_key;
 use super::toml_walk::Text;
-use super::{Condition, EventField, Field, FieldRole, Var};
+use super::{Condition, EventField, Field, FieldRole, KeyPart, Var};
 
 /// What the expressions over one concrete event type use, growing while they are compiled.
 pub(crate) struct TypeNames {
@@ -48,6 +48,16 @@ impl TypeNames {
     /// The condition with its compiled form.
     pub fn compiled(&self, aggregate: &AggregateDef, expr: Expr) -> Condition {
         Condition { compiled: Scalar::of(&expr, &|slot| self.of_row(aggregate, slot)), expr }
+    }
+
+    /// How the values of a key are had without an interpreter, if all of them can be.
+    pub fn key_parts(&self, key: &[Expr]) -> Option<Vec<KeyPart>> {
+        let part = |expr: &Expr| match (&expr.ty, expr.as_slot()) {
+            (Type::Varchar, Some(slot)) => Some(KeyPart::Text(slot)),
+            (Type::Boolean | Type::Double, _) => None,
+            _ => Scalar::of(expr, &|slot| self.of_event(slot)).map(KeyPart::Whole),
+        };
+        key.iter().map(part).collect()
     }
 
     /// The type of a variable of the event.

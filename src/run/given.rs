@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::lanes;
 use super::passing::pass_holes;
 use super::round::{Sequenced, Work, accepted, append_events, conflict_reason, fold_round, in_log_order, take_failures};
+use super::spares::Spares;
 use crate::error::{Error, Result};
 use crate::fold::carry::fold_event;
 use crate::fold::order::{OrderKey, order_key};
 use crate::fold::watch::{Outcome, Watch};
-use crate::fold::{self, Partition, Routed, route, route_watched};
+use crate::fold::{self, Partition, Routed};
 use crate::model::{AggregateInput, Engine, Inputs, Limits, TableInput, event_columns};
 use crate::printable::printable;
 use crate::project::{OnGap, Order, Project, Test};
@@ -74,14 +75,14 @@ fn run_given(project: &Project, test: &Test, watched: bool) -> Result<(Failures,
         let of_aggregates = lanes.iter_mut().flat_map(|lane| lane.folds.iter_mut());
         of_aggregates.for_each(|fold| fold.watch = Some(Box::new(Watch::all())));
     }
-    let route = if watched { route_watched } else { route };
+    let spares = Spares::new(watched);
     let active = vec![true; project.aggregates.len()];
     let mut failures = Vec::new();
     let mut batches: Vec<Sequenced> = Vec::new();
     // of the aggregates that have an `order_by`
     let mut ordered: Vec<Vec<(OrderKey, Arc<Routed>, u32)>> = vec![Vec::new(); project.aggregates.len()];
     let mut last_positions = vec![None; project.sources.len()];
-    for (source, routed) in in_order(project, test, |batch| route(batch, project, &active))? {
+    for (source, routed) in in_order(project, test, |batch| spares.route(batch, project, &active))? {
         for bad in &routed.batch.bad {
             failures.push(format!("given event {}: {}", bad.line + 1, bad.reason));
         }

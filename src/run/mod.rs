@@ -34,6 +34,7 @@ mod scan;
 mod snapshot;
 mod sorted;
 mod sorting;
+mod spares;
 mod tally;
 pub mod verify;
 pub mod waiting;

@@ -20,10 +20,11 @@ use super::reading::Reading;
 use super::round::{Sequenced, Work, accepted, append_events, conflict_reason, fold_round, in_log_order, take_failures};
 use super::sorted::{KEYED, LineSource, SortedChunk};
 use super::sorting::{Line, Sorter};
+use super::spares::Spares;
 use super::tally::place_of_line;
 use super::{Stop, Tally};
 use crate::error::Result;
-use crate::fold::{Routed, route, route_watched};
+use crate::fold::Routed;
 use crate::project::Project;
 use crate::report::Progress;
 use crate::source::chunks::{Buffers, Chunk, Job, Jobs};
@@ -74,7 +75,7 @@ impl Scan<'_> {
     /// what was consumed is added to them. Bad records are counted in `tally`; errors end the scan.
     pub fn run(&self, parts: &[Part], files: &mut [manifest::LogFile], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let decoder = Decoder::new(self.project, self.source);
-        let buffers = Buffers::default();
+        let (buffers, spares) = (Buffers::default(), self.spares());
         let jobs = Jobs::new(parts.iter().map(|p| p.segment.clone()).collect(), self.threads, self.record_bytes_max);
         let mut rounds = Rounds::new(jobs, parts, self.project.sources[self.source].on_gap);
         tally.hashing.begin(parts, files)?;
@@ -95,7 +96,7 @@ impl Scan<'_> {
             let segments = rounds.jobs().segments();
             let pieces = round
                 .into_par_iter()
-                .map(|job| self.piece(&decoder, job.read(segments, &buffers)?, sinks.active))
+                .map(|job| self.piece(&decoder, job.read(segments, &buffers)?, sinks.active, &spares))
                 .collect::<Result<Vec<_>>>()?;
             let mut batches = Vec::with_capacity(pieces.len());
             let mut texts = Vec::with_capacity(pieces.len());
@@ -107,13 +108,15 @@ impl Scan<'_> {
                 reading.take(&mut piece.routed.batch, piece.pending, files, tally);
                 self.count(parts, &mut piece.routed.batch, tally);
                 let routed = Arc::new(piece.routed);
-                texts.push(Text { segment, bytes: piece.bytes, routed: routed.clone() });
+                let kept = piece.bytes.is_empty().then(|| routed.clone());
+                texts.push(Text { segment, bytes: piece.bytes, kept });
                 batches.push(routed);
             }
             tally.scan_time += begun.elapsed();
             // a thread hashes what the others fold
             let mut hashing = std::mem::take(&mut tally.hashing);
-            let (hashed, folded) = rayon::join(|| hash(&mut hashing, parts, texts, &buffers), || self.fold(parts, batches, sinks, tally));
+            let (hashed, folded) =
+                rayon::join(|| hash(&mut hashing, parts, texts, &buffers), || self.fold(parts, batches, sinks, tally, &spares));
             tally.hashing = hashing;
             hashed.and(folded)?;
         }
@@ -210,6 +213,7 @@ impl Scan<'_> {
     /// Scans sorted lines, as [`Scan::run`] scans parts of the log. `names`: of files, by [`Line::file`].
     pub fn run_sorted(&self, lines: &mut dyn LineSource, names: &[Arc<str>], sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
         let decoder = Decoder::new(self.project, self.source);
+        let spares = self.spares();
         let mut ordinal = 0;
         loop {
             self.stop.check()?;
@@ -231,12 +235,12 @@ impl Scan<'_> {
                     batch.text = sorted.chunk.bytes;
                 }
                 self.progress.add(0, batch.events.len() as u64);
-                Ok(self.routed(batch, sinks.active))
+                Ok(spares.route(batch, self.project, sinks.active))
             };
             let mut pieces = round.into_par_iter().map(routed).collect::<Result<Vec<_>>>()?;
             pieces.iter_mut().for_each(|routed| self.count(&[], &mut routed.batch, tally));
             tally.scan_time += begun.elapsed();
-            self.fold(&[], pieces.into_iter().map(Arc::new).collect(), sinks, tally)?;
+            self.fold(&[], pieces.into_iter().map(Arc::new).collect(), sinks, tally, &spares)?;
         }
     }
 
@@ -255,14 +259,14 @@ impl Scan<'_> {
         Ok(round)
     }
 
-    fn piece(&self, decoder: &Decoder, chunk: Chunk, active: &[bool]) -> Result<Piece> {
+    fn piece(&self, decoder: &Decoder, chunk: Chunk, active: &[bool], spares: &Spares) -> Result<Piece> {
         let mut batch = self.decoded(decoder, &chunk)?;
         let (packed, pending, events) = (chunk.packed, chunk.pending, batch.events.len() as u64);
         let mut bytes = chunk.bytes;
         if decoder.keeps_text() {
             batch.text = std::mem::take(&mut bytes);
         }
-        let routed = self.routed(batch, active);
+        let routed = spares.route(batch, self.project, active);
         self.progress.add(packed, events);
         Ok(Piece { routed, bytes, pending })
     }
@@ -276,13 +280,12 @@ impl Scan<'_> {
         Ok(batch)
     }
 
-    fn routed(&self, batch: Batch, active: &[bool]) -> Routed {
-        let route = if self.look.teller.is_some() { route_watched } else { route };
-        route(batch, self.project, active)
+    fn spares(&self) -> Spares {
+        Spares::new(self.look.teller.is_some())
     }
 
     /// Sequences and folds a round.
-    fn fold(&self, parts: &[Part], batches: Vec<Arc<Routed>>, sinks: &mut Sinks, tally: &mut Tally) -> Result<()> {
+    fn fold(&self, parts: &[Part], batches: Vec<Arc<Routed>>, sinks: &mut Sinks, tally: &mut Tally, spares: &Spares) -> Result<()> {
         let begun = Instant::now();
         let round = fold_round(self.project, self.source, sinks.work, sinks.lanes, batches, &mut tally.last_position);
         if tally.counting {
@@ -318,7 +321,7 @@ impl Scan<'_> {
         self.keep_aside(parts, round.aside, tally)?;
         self.append(&round.batches, sinks)?;
         // giving back what a round decoded takes as long as making it
-        round.batches.into_par_iter().for_each(drop);
+        round.batches.into_par_iter().for_each(|batch| spares.take_back(batch.routed));
         tally.fold_time += begun.elapsed();
         Ok(())
     }
@@ -369,15 +372,15 @@ impl Scan<'_> {
 /// The text of a chunk, until it is hashed.
 struct Text {
     segment: usize,
-    /// Empty where the batch keeps it.
     bytes: Vec<u8>,
-    routed: Arc<Routed>,
+    /// The batch that keeps it in place of `bytes`.
+    kept: Option<Arc<Routed>>,
 }
 
 /// Hashes the texts of a round, which are in log order, and gives their buffers back.
 fn hash(hashing: &mut Hashing, parts: &[Part], texts: Vec<Text>, buffers: &Buffers) -> Result<()> {
     for text in texts {
-        let bytes = if text.bytes.is_empty() { &text.routed.batch.text } else { &text.bytes };
+        let bytes = text.kept.as_ref().map_or(&text.bytes, |routed| &routed.batch.text);
         hashing.add(&parts[text.segment], bytes)?;
         buffers.give_back(text.bytes);
     }

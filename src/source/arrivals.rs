@@ -3,7 +3,7 @@
 //! own columns are out of reach of the caches.
 
 use super::batch::{Events, Route};
-use super::exchange::{PARTITIONS, Shares, partition_of};
+use super::exchange::{PARTITIONS, Starts, partition_of, share_out};
 
 /// A record that has come for a stream.
 #[derive(Debug, Clone, Copy)]
@@ -27,9 +27,9 @@ pub struct Arrival {
 }
 
 /// The records of a batch by partition.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Arrivals {
-    shares: Shares,
+    starts: Starts,
     arrivals: Vec<Arrival>,
     names: String,
 }
@@ -49,17 +49,22 @@ impl<'a> Mine<'a> {
 }
 
 impl Arrivals {
-    /// `taken`: by event, whether somebody takes it.
-    pub fn of(events: &Events, taken: &[bool]) -> Arrivals {
+    /// Becomes the records of a batch. `taken`: by event, whether somebody takes it. `partitions` and `order` are used
+    /// again from batch to batch.
+    pub fn fill(&mut self, events: &Events, taken: &[bool], partitions: &mut Vec<u8>, order: &mut Vec<u32>) {
+        let Arrivals { starts, arrivals, names } = self;
         let firsts: Vec<u32> = match events.followers.is_empty() {
             true => Vec::new(),
             false => (0..events.len() as u32).filter(|event| !events.is_follower(*event as usize)).collect(),
         };
         let event_of = |record: usize| firsts.get(record).map_or(record, |event| *event as usize);
         let records = events.len() - events.followers.len();
-        let partitions: Vec<u8> = (0..records).map(|record| partition_of(events.stream_hash[event_of(record)]) as u8).collect();
-        let shares = Shares::of(&partitions);
-        let mut names = String::with_capacity(events.stream.bytes());
+        partitions.clear();
+        partitions.extend((0..records).map(|record| partition_of(events.stream_hash[event_of(record)]) as u8));
+        *starts = share_out(partitions, order);
+        arrivals.clear();
+        names.clear();
+        names.reserve(events.stream.bytes());
         let arrival = |record: &u32| {
             let event = event_of(*record as usize);
             let parts = events.parts(event);
@@ -86,12 +91,16 @@ impl Arrivals {
                 name_len: name.len() as u32,
             }
         };
-        let arrivals = shares.order().iter().map(arrival).collect();
-        Arrivals { shares, arrivals, names }
+        arrivals.extend(order.iter().map(arrival));
     }
 
     pub fn of_partition(&self, partition: usize) -> Mine<'_> {
-        Mine { arrivals: &self.arrivals[self.shares.range(partition)], names: &self.names }
+        Mine { arrivals: &self.arrivals[self.starts.range(partition)], names: &self.names }
+    }
+
+    /// The memory that they take, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.arrivals.capacity() * size_of::<Arrival>() + self.names.capacity()
     }
 
     /// All of them as if there were one partition, in log order.

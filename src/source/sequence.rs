@@ -424,7 +424,9 @@ pub(super) mod tests {
     use super::*;
 
     fn arrivals(events: &Events) -> Arrivals {
-        Arrivals::of(events, &vec![true; events.len()])
+        let mut arrivals = Arrivals::default();
+        arrivals.fill(events, &vec![true; events.len()], &mut Vec::new(), &mut Vec::new());
+        arrivals
     }
 
     fn events(versions: &[(&str, i64, u64)]) -> Events {

@@ -26,6 +26,17 @@ pub enum Change {
     MapPut { key: Operand, value: Scalar, value_type: Type },
 }
 
+impl Change {
+    /// What it takes of the event, where that is one value.
+    pub fn operand(&self) -> Option<&Operand> {
+        match self {
+            Change::Assign(operand) | Change::Coalesce(operand) => Some(operand),
+            Change::Add { operand, .. } | Change::AddDouble { operand, .. } | Change::Extreme { operand, .. } => Some(operand),
+            Change::Compiled(_) | Change::MapPut { .. } => None,
+        }
+    }
+}
+
 /// The side of a change that does not read the row.
 #[derive(Debug, Clone)]
 pub enum Operand {

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use super::compare::{Comparison, order_floats};
 use super::eval::{Node, Operation};
 use super::vector::{scale_of, unscaled_range};
-use super::{Expr, Slot, Type, Value, cast};
+use super::{Expr, Slot, Type, Value, cast, datetime};
 
 /// A value that fits into registers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,21 +89,74 @@ enum Text {
 enum Step {
     Slot(Slot),
     Constant(Cell),
-    Arithmetic { operation: Operation, left: Box<Step>, right: Box<Step>, least: i128, most: i128 },
-    Scaled { of: Box<Step>, by: i128, least: i128, most: i128 },
-    DoubleArithmetic { operation: Operation, left: Box<Step>, right: Box<Step> },
-    ToDouble { of: Box<Step>, scale: u8 },
-    Compare { comparison: Comparison, left: Box<Step>, right: Box<Step> },
-    CompareText { comparison: Comparison, left: Text, right: Text },
-    SlotIsNull { slot: Slot, not: bool },
-    IsNull { of: Box<Step>, not: bool },
-    IsBool { of: Box<Step>, is: bool, not: bool },
+    Arithmetic {
+        operation: Operation,
+        left: Box<Step>,
+        right: Box<Step>,
+        least: i128,
+        most: i128,
+    },
+    Scaled {
+        of: Box<Step>,
+        by: i128,
+        least: i128,
+        most: i128,
+    },
+    DoubleArithmetic {
+        operation: Operation,
+        left: Box<Step>,
+        right: Box<Step>,
+    },
+    ToDouble {
+        of: Box<Step>,
+        scale: u8,
+    },
+    /// The day of a timestamp.
+    Day(Box<Step>),
+    Compare {
+        comparison: Comparison,
+        left: Box<Step>,
+        right: Box<Step>,
+    },
+    CompareText {
+        comparison: Comparison,
+        left: Text,
+        right: Text,
+    },
+    SlotIsNull {
+        slot: Slot,
+        not: bool,
+    },
+    IsNull {
+        of: Box<Step>,
+        not: bool,
+    },
+    IsBool {
+        of: Box<Step>,
+        is: bool,
+        not: bool,
+    },
     Not(Box<Step>),
-    And { left: Box<Step>, right: Box<Step>, right_can_fail: bool, condition: bool },
-    Or { left: Box<Step>, right: Box<Step>, right_can_fail: bool },
-    Case { arms: Vec<(Step, Step)>, otherwise: Box<Step> },
+    And {
+        left: Box<Step>,
+        right: Box<Step>,
+        right_can_fail: bool,
+        condition: bool,
+    },
+    Or {
+        left: Box<Step>,
+        right: Box<Step>,
+        right_can_fail: bool,
+    },
+    Case {
+        arms: Vec<(Step, Step)>,
+        otherwise: Box<Step>,
+    },
     Coalesce(Vec<Step>),
-    Extreme { greatest: bool, args: Vec<Step> },
+    Extreme {
+        greatest: bool,
+        args: Vec<Step>,
+    },
 }
 
 fn kind_of(ty: &Type) -> Option<Kind> {
@@ -196,6 +249,9 @@ impl Compiler<'_> {
                 let operation = simple(node.operation)?;
                 let (left, right) = self.pair(&node.left, &node.right, Kind::Double)?;
                 (Step::DoubleArithmetic { operation, left, right }, Kind::Double)
+            }
+            Node::Cast(node) if !node.or_null && node.from == Type::Timestamp && node.to == Type::Date => {
+                (Step::Day(Box::new(self.of_kind(&node.of, Kind::Whole)?)), Kind::Whole)
             }
             Node::Cast(node) if !node.or_null => {
                 unscaled_range(&node.from)?;
@@ -350,6 +406,10 @@ impl Step {
                     _ => a * b,
                 }),
                 (left, right) => null_or_failed(left, right),
+            },
+            Step::Day(of) => match of.eval(cells) {
+                Cell::Whole(micros) => i64::try_from(micros).map_or(Cell::Failed, |micros| Cell::Whole(datetime::date_of(micros) as i128)),
+                other => other,
             },
             Step::ToDouble { of, scale } => match of.eval(cells) {
                 Cell::Whole(x) => Cell::Double(cast::to_double(x, *scale)),
