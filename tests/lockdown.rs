@@ -214,7 +214,7 @@ fn engine(dir: &Path) -> Engine {
     frame.columns[0].push(Value::Int(5));
     let file = dir.join("a.parquet");
     parquet::write(&file, &frame).unwrap();
-    let table = TableInput { name: "a".into(), columns: frame.schema(), files: vec![file] };
+    let table = TableInput { name: "a".into(), columns: frame.schema(), files: vec![file], ..TableInput::default() };
     let inputs = Inputs { aggregates: vec![AggregateInput { table, rows: Vec::new() }], ..Inputs::default() };
     Engine::open(&inputs, &Limits { threads: 1, memory_bytes: 512 << 20, temp_dir: dir.join("tmp") }).unwrap()
 }

@@ -46,6 +46,7 @@ fn orders(dir: &Path, rows: i128) -> TableInput {
         name: "orders".into(),
         columns: vec![("id".into(), Type::BigInt), ("country".into(), Type::Varchar), ("total".into(), Type::BigInt)],
         files,
+        ..TableInput::default()
     }
 }
 
@@ -115,8 +116,8 @@ fn names_are_never_sql() {
     frame.columns[0].push(Value::Int(5));
     let file = dir.path().join("e.parquet");
     parquet::write(&file, &frame).unwrap();
-    let table = TableInput { name: evil.clone(), columns: frame.schema(), files: vec![file] };
-    let rows = vec![TableInput { name: evil.clone(), columns: frame.schema(), files: Vec::new() }];
+    let table = TableInput { name: evil.clone(), columns: frame.schema(), files: vec![file], ..TableInput::default() };
+    let rows = vec![TableInput { name: evil.clone(), columns: frame.schema(), files: Vec::new(), ..TableInput::default() }];
     let inputs = Inputs { aggregates: vec![AggregateInput { table: table.clone(), rows }], event_tables: vec![table], ..Inputs::default() };
     let mut engine = Engine::open(&inputs, &limits(dir.path(), 1)).unwrap();
     let quoted = format!("\"{}\"", evil.replace('"', "\"\""));

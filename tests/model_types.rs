@@ -15,7 +15,7 @@ fn limits(dir: &Path) -> Limits {
 fn engine_over(dir: &Path, frame: &Frame) -> Engine {
     let file = dir.join("snapshot.parquet");
     parquet::write(&file, frame).unwrap();
-    let table = TableInput { name: "t".into(), columns: frame.schema(), files: vec![file] };
+    let table = TableInput { name: "t".into(), columns: frame.schema(), files: vec![file], ..TableInput::default() };
     let inputs = Inputs { aggregates: vec![AggregateInput { table, rows: Vec::new() }], ..Inputs::default() };
     Engine::open(&inputs, &limits(dir)).unwrap()
 }
@@ -189,7 +189,7 @@ fn every_type_is_to_sql_what_was_declared() {
 fn an_empty_table_has_its_types() {
     let dir = tempfile::tempdir().unwrap();
     let columns: Vec<(String, Type)> = cases().into_iter().enumerate().map(|(i, (ty, ..))| (format!("c{i}"), ty)).collect();
-    let table = TableInput { name: "t".into(), columns, files: Vec::new() };
+    let table = TableInput { name: "t".into(), columns, files: Vec::new(), ..TableInput::default() };
     let inputs = Inputs { aggregates: vec![AggregateInput { table, rows: Vec::new() }], ..Inputs::default() };
     let mut engine = Engine::open(&inputs, &limits(dir.path())).unwrap();
     let model = model("SELECT * FROM t");

@@ -47,6 +47,13 @@ fn a_manifest_is_read_as_it_was_written() {
         segments: vec![Segment { file: 0, from: 0, to: 9, passed_holes: false }],
         copies: vec![CopiedFile { path: "events/b.ndjson".into(), size: 9, ends_hash: "e".into(), of: "events/a.ndjson".into() }],
         streams: vec![file("streams/1.parquet")],
+        stream_partitions: vec![Partition {
+            prefix_bits: 0,
+            prefix: 0,
+            base: Some(file("streams/1-0.parquet")),
+            deltas: vec![file("streams/1-0-delta.parquet")],
+            live_rows: Some(7),
+        }],
         pending: vec![file("streams/1-pending.parquet")],
         pending_events: 1,
         quarantine: Quarantine { files: vec![file("quarantine/1.parquet")], entries: 1, unplaced: 0 },
@@ -63,6 +70,7 @@ fn a_manifest_is_read_as_it_was_written() {
             prefix: u64::MAX,
             base: Some(file("snapshots/o/1.parquet")),
             deltas: vec![file("snapshots/o/2.parquet")],
+            live_rows: Some(5),
         }],
         absent: vec![None, Some((-7, 1))],
         rows: vec![RowsTable { name: "history".into(), files: vec![file("snapshots/o/3.parquet")] }],
@@ -84,7 +92,7 @@ fn a_manifest_is_read_as_it_was_written() {
     full.max_event_time = Some(-5);
     store.commit(&full).unwrap();
     assert_eq!(store.newest().unwrap(), Some(full.clone()));
-    assert_eq!(full.data_files().count(), 9);
+    assert_eq!(full.data_files().count(), 11);
     assert_eq!(full.duckdb, "v1.5.6");
 }
 

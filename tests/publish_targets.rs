@@ -65,7 +65,7 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
     let base = DataFile { path: format!("snapshots/t/{generation}.parquet"), rows: info.rows, bytes: info.bytes, hash: info.hash };
     let chosen = publish::selection(models, selected);
     let mut publication = Publication::begin(&store, generation, &chosen)?;
-    let table = TableInput { name: "t".into(), columns: columns.to_vec(), files: vec![file] };
+    let table = TableInput { name: "t".into(), columns: columns.to_vec(), files: vec![file], ..TableInput::default() };
     let inputs =
         Inputs { aggregates: vec![AggregateInput { table, rows: Vec::new() }], attach: publication.attachments(), ..Inputs::default() };
     let limits = Limits { threads, memory_bytes: 512 << 20, temp_dir: store.staging()?.join("tmp") };
@@ -76,9 +76,9 @@ fn run_with(root: &Path, models: &[ReadModel], selected: &[String], rows: i128, 
         publication.stage(&engine, model)?;
     }
     let mut manifest = Manifest::empty(generation, "2026-01-01T00:00:00Z".into(), Reason::Run);
-    let new = publication.finish(&engine)?;
+    let new = publication.finish(Some(&engine))?;
     manifest.published = publish::merge(&store, previous.as_ref(), new, models)?;
-    let partitions = vec![Partition { prefix_bits: 0, prefix: 0, base: Some(base), deltas: Vec::new() }];
+    let partitions = vec![Partition { prefix_bits: 0, prefix: 0, base: Some(base), deltas: Vec::new(), live_rows: None }];
     manifest.aggregates.push(manifest::Aggregate {
         name: "t".into(),
         fingerprint: String::new(),
@@ -342,7 +342,7 @@ fn a_commit_that_failed_after_it_had_happened_is_not_discarded() {
     engine.define(&constant, true).unwrap();
     publication.stage(&engine, &constant).unwrap();
     let mut manifest = Manifest::empty(2, "2026-01-01T00:00:00Z".into(), Reason::Run);
-    manifest.published = publication.finish(&engine).unwrap();
+    manifest.published = publication.finish(Some(&engine)).unwrap();
     files::arm_failpoint(Some("publish.after_manifest"));
     store.commit(&manifest).unwrap_err();
     files::arm_failpoint(None);

@@ -6,6 +6,7 @@ use crate::report::{counted, human_bytes};
 use crate::run::decide::Decision;
 use crate::run::intake::Intake;
 use crate::run::waiting;
+use crate::state::manifest::Partition;
 use crate::state::store;
 
 pub fn status(context: &Context) -> Done {
@@ -76,7 +77,7 @@ pub fn status(context: &Context) -> Done {
     }
     let mut aggregates = Vec::new();
     for (index, aggregate) in project.aggregates.iter().enumerate() {
-        let rows: u64 = last.aggregate(&aggregate.name).iter().flat_map(|a| &a.partitions).flat_map(|p| &p.base).map(|f| f.rows).sum();
+        let rows: u64 = last.aggregate(&aggregate.name).iter().flat_map(|a| &a.partitions).map(Partition::rows).sum();
         let replay = decision.as_ref().is_ok_and(|d| d.aggregate_replay[index]);
         let note = if replay { ", changed since: the next run replays it" } else { "" };
         text.push_str(&format!("  aggregate {}: {}{note}\n", aggregate.name, counted(rows, "row")));

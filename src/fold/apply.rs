@@ -174,7 +174,7 @@ impl Application<'_> {
         }
         if let (true, Some(row)) = (applied, row) {
             self.table.meta[row].advance(place, self.aggregate.spans_streams);
-            self.table.dirty = true;
+            self.table.mark(row);
         }
         Ok(())
     }

@@ -96,4 +96,5 @@ fn carry_row(parts: &mut [&mut Partition], carry: &Carry) {
     for (column, value) in new.state.iter_mut().zip(values) {
         column.set(row, value);
     }
+    new.mark(row);
 }

@@ -1,6 +1,7 @@
 //! Keys as bytes: what rows are found, routed and compared by.
 
 use compact_str::CompactString;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sql::column::Data;
 use crate::sql::{Column, Type, Value};
@@ -111,6 +112,86 @@ pub fn decode_column<'k>(keys: impl Iterator<Item = &'k [u8]>, types: &[Type], i
     column
 }
 
+/// The keys of many rows, encoded and hashed.
+#[derive(Default)]
+pub struct Keys {
+    bytes: Vec<u8>,
+    /// By row, the end of its key in `bytes`.
+    ends: Vec<usize>,
+    pub hashes: Vec<u64>,
+}
+
+impl Keys {
+    /// Of key columns; `None` where a key is NULL, or of a type that cannot be one.
+    pub fn of(columns: &[Column]) -> Option<Keys> {
+        let rows = columns.first().map_or(0, Column::len);
+        if columns.iter().any(|column| column.nulls.contains(&true) || matches!(column.data, Data::Values(_) if column.ty != Type::Blob)) {
+            return None;
+        }
+        let mut keys = Keys { bytes: Vec::new(), ends: Vec::with_capacity(rows), hashes: Vec::with_capacity(rows) };
+        for row in 0..rows {
+            let start = keys.bytes.len();
+            for (i, column) in columns.iter().enumerate() {
+                encode_cell(column, row, i + 1 == columns.len(), &mut keys.bytes);
+            }
+            keys.ends.push(keys.bytes.len());
+            keys.hashes.push(xxh3_64(&keys.bytes[start..]));
+        }
+        Some(keys)
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub fn get(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.bytes[start..self.ends[row]]
+    }
+
+    /// Those of some rows, in this order.
+    pub fn gather(&self, rows: &[u32]) -> Keys {
+        let mut keys = Keys::default();
+        for row in rows {
+            keys.bytes.extend_from_slice(self.get(*row as usize));
+            keys.ends.push(keys.bytes.len());
+            keys.hashes.push(self.hashes[*row as usize]);
+        }
+        keys
+    }
+}
+
+/// Appends one value, as [`encode`] does.
+fn encode_cell(column: &Column, row: usize, last: bool, out: &mut Vec<u8>) {
+    let mut text = |bytes: &[u8]| {
+        if !last {
+            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        }
+        out.extend_from_slice(bytes);
+    };
+    match &column.data {
+        Data::Bool(v) => out.push(v[row] as u8),
+        Data::I32(v) => out.extend_from_slice(&v[row].to_le_bytes()),
+        Data::I64(v) if matches!(column.ty, Type::Time | Type::Timestamp | Type::TimestampTz) => {
+            out.extend_from_slice(&v[row].to_le_bytes())
+        }
+        Data::I64(v) => out.extend_from_slice(&(v[row] as i128).to_le_bytes()),
+        Data::I128(v) => out.extend_from_slice(&v[row].to_le_bytes()),
+        Data::F32(v) => out.extend_from_slice(&canonical(v[row] as f64).to_le_bytes()),
+        Data::F64(v) => out.extend_from_slice(&canonical(v[row]).to_le_bytes()),
+        Data::Text(v) => text(v[row].as_bytes()),
+        Data::Values(v) => {
+            if let Value::Blob(bytes) = &v[row] {
+                text(bytes);
+            }
+        }
+    }
+}
+
 fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[..N]);
@@ -131,6 +212,10 @@ mod tests {
             assert_eq!(&decode(&bytes, &types, i), value);
             assert_eq!(&decode_column([&bytes[..]; 2].into_iter(), &types, i).get(1), value);
         }
+        let columns: Vec<Column> = (0..types.len()).map(|i| decode_column([&bytes[..]; 2].into_iter(), &types, i)).collect();
+        let keys = Keys::of(&columns).unwrap();
+        assert_eq!((keys.get(0), keys.get(1), keys.len()), (&bytes[..], &bytes[..], 2));
+        assert_eq!(keys.gather(&[1]).get(0), bytes);
     }
 
     #[test]

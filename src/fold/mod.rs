@@ -7,12 +7,14 @@
 pub mod apply;
 pub mod carry;
 mod cells;
+mod columns;
 pub mod event;
 pub mod key;
 pub mod order;
 pub mod partition;
 mod plain;
 pub mod route;
+pub mod saved;
 pub mod table;
 pub mod touches;
 mod undo;
@@ -21,6 +23,7 @@ pub mod watch;
 
 pub use crate::source::exchange::{PARTITIONS, partition_of};
 pub use apply::{ROW_COLUMNS, RowsOut, rows_schema};
+pub use columns::column;
 pub use partition::{FoldFailure, Merged, Partition, Stop};
 pub use route::{Routed, Router, Spare, compute, route};
-pub use table::{META_COLUMNS, Table, schema, stored_schema};
+pub use table::{META_COLUMNS, TOMBSTONE_COLUMN, Table, delta_schema, schema, stored_schema};

@@ -327,7 +327,13 @@ impl Partition {
         if self.table.order.is_some() {
             let row = self.table.find(touch.hash, part.key(touch));
             let order = self.table.order.get_or_insert_default();
-            if touch.all { order.advance_all(key) } else { order.advance(row, key) }
+            if touch.all {
+                order.advance_all(key);
+                self.table.mark_all();
+            } else {
+                order.advance(row, key);
+                row.into_iter().for_each(|row| self.table.mark(row));
+            }
         }
     }
 }

@@ -30,6 +30,6 @@ pub(super) fn apply(
         return false;
     }
     table.meta[row].advance(&touch.place, spans_streams);
-    table.dirty = true;
+    table.mark(row);
     true
 }

@@ -1,11 +1,13 @@
 //! The state of an aggregate in one partition: its rows by column, found by key.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::key;
+use super::key::{self, Keys};
 use super::order::{BEFORE_ALL, ORDER_COLUMN, RowOrder};
+use super::saved::{Counts, FRESH, Level, Saved};
 use crate::prefetch::prefetch;
 use crate::project::{Aggregate, Order};
 use crate::source::Events;
@@ -31,6 +33,9 @@ pub struct Table {
     live_count: usize,
     /// True since a row was added, changed or deleted.
     pub dirty: bool,
+    saved: Saved,
+    /// What files have of these rows says nothing of them any more.
+    pub is_made_anew: bool,
 }
 
 /// Where an event stands: its version, position and time, as far as it has them.
@@ -112,6 +117,15 @@ impl Meta {
         [int(Some(self.events)), int(self.version()), int(self.position()), time(self.first_event_at()), time(self.last_event_at())]
     }
 
+    /// Of a row of [`META_COLUMNS`].
+    fn restored(columns: &[Column], row: usize) -> Meta {
+        let part = |i: usize| columns.get(i).and_then(|column| column.whole(row)).map(|whole| whole as i64);
+        let first = part(3);
+        let mut last = Place::new(part(1), part(2), part(4));
+        last.known |= if first.is_some() { FIRST_TIME } else { 0 };
+        Meta { events: part(0).unwrap_or_default(), last, first_time: first.unwrap_or_default() }
+    }
+
     fn has(&self, flag: u8, value: i64) -> Option<i64> {
         (self.last.known & flag != 0).then_some(value)
     }
@@ -162,7 +176,22 @@ impl Table {
             live: Vec::new(),
             live_count: 0,
             dirty: false,
+            saved: Saved::default(),
+            is_made_anew: false,
         }
+    }
+
+    /// A row's values, or its place in the order, have changed.
+    #[inline]
+    pub fn mark(&mut self, row: usize) {
+        self.saved.change(row);
+        self.dirty = true;
+    }
+
+    /// The same of every row.
+    pub fn mark_all(&mut self) {
+        self.saved.change_all();
+        self.dirty = true;
     }
 
     /// How many rows live.
@@ -231,6 +260,7 @@ impl Table {
         }
         self.live.push(true);
         self.live_count += 1;
+        self.saved.add();
         self.index.insert(hash, row as u32);
         row
     }
@@ -243,6 +273,8 @@ impl Table {
         }
         self.live[row] = false;
         self.live_count -= 1;
+        let start = if row == 0 { 0 } else { self.key_ends[row - 1] };
+        self.saved.delete(row, &self.key_bytes[start..self.key_ends[row]]);
         self.dirty = true;
     }
 
@@ -271,27 +303,84 @@ impl Table {
         out
     }
 
-    /// Takes up row `row` of columns in the order of [`Table::columns`].
-    pub fn restore(&mut self, columns: &[Column], row: usize, key_bytes: &[u8]) {
-        self.insert_key(xxh3_64(key_bytes), key_bytes);
-        let keys = self.key_types.len();
-        for (state, column) in self.state.iter_mut().zip(&columns[keys..]) {
-            state.push(column.get(row));
-        }
-        let meta = &columns[keys + self.state.len()..];
-        if let (Some(order), Some(column)) = (&mut self.order, meta.get(META_COLUMNS.len())) {
-            order.advance(Some(order.rows.len() - 1), column.get(row).as_int().unwrap_or(BEFORE_ALL));
-        }
-        let int = |i: usize| meta[i].get(row).as_int().map(|v| v as i64);
-        let time = |i: usize| match meta[i].get(row) {
-            Value::Timestamp(t) => Some(t),
-            _ => None,
-        };
-        let first = time(3);
-        let mut last = Place::new(int(1), int(2), time(4));
-        last.known |= if first.is_some() { FIRST_TIME } else { 0 };
-        self.meta.push(Meta { events: int(0).unwrap_or_default(), last, first_time: first.unwrap_or_default() });
+    /// How many rows and tombstones a file has to have that takes the place of those from a level on, by level.
+    pub fn counts(&self) -> Counts {
+        let mut counts = [0; FRESH as usize + 1];
+        self.rows().for_each(|row| counts[self.saved.level(row) as usize] += 1);
+        self.buried().for_each(|(_, level)| counts[level as usize] += 1);
+        counts
     }
+
+    /// The slots of living rows whose values stand at a level or above it.
+    pub fn slots_since(&self, level: Level) -> Vec<u32> {
+        self.rows().filter(|row| self.saved.level(*row) >= level).map(|row| row as u32).collect()
+    }
+
+    /// The keys of rows that files have and that are not there any more, and where that stands.
+    fn buried(&self) -> impl Iterator<Item = (&[u8], Level)> {
+        self.saved.buried().filter(|(key, _)| self.find(xxh3_64(key), key).is_none())
+    }
+
+    /// What has changed since a level: columns as [`Table::columns`] has them, behind them [`TOMBSTONE_COLUMN`]. Of
+    /// rows that are not there any more there is the key.
+    pub fn changes_since(&self, level: Level) -> Vec<Column> {
+        let slots = self.slots_since(level);
+        let mut columns: Vec<Column> = self.columns(&slots).into_iter().map(Cow::into_owned).collect();
+        let buried: Vec<&[u8]> = self.buried().filter(|(_, at)| *at >= level).map(|(key, _)| key).collect();
+        for (i, column) in columns.iter_mut().enumerate() {
+            if i < self.key_types.len() {
+                column.append(key::decode_column(buried.iter().copied(), &self.key_types, i));
+            } else {
+                buried.iter().for_each(|_| column.push(Value::Null));
+            }
+        }
+        let mut tombstones = vec![false; slots.len()];
+        tombstones.resize(slots.len() + buried.len(), true);
+        let nulls = vec![false; tombstones.len()];
+        columns.push(Column { ty: Type::Boolean, data: Data::Bool(tombstones), nulls });
+        columns
+    }
+
+    /// Takes up rows of a file that stands at a level. `columns`: as [`Table::columns`] has them; `keys`: of the same
+    /// rows, none of which is there yet.
+    pub fn restore(&mut self, columns: &[Column], keys: &Keys, rows: Range<usize>, level: Level) {
+        let count = rows.len();
+        self.index.reserve(count);
+        for row in rows.clone() {
+            self.index.insert(keys.hashes[row], self.key_ends.len() as u32);
+            self.key_bytes.extend_from_slice(keys.get(row));
+            self.key_ends.push(self.key_bytes.len());
+        }
+        let (state, rest) = columns[self.key_types.len()..].split_at(self.state.len());
+        for (column, from) in self.state.iter_mut().zip(state) {
+            column.append_rows(from, rows.clone());
+        }
+        self.meta.extend(rows.clone().map(|row| Meta::restored(rest, row)));
+        if let (Some(order), Some(column)) = (&mut self.order, rest.get(META_COLUMNS.len())) {
+            for row in rows {
+                order.add_row();
+                order.advance(Some(order.rows.len() - 1), column.whole(row).unwrap_or(BEFORE_ALL));
+            }
+        }
+        self.live.resize(self.live.len() + count, true);
+        self.live_count += count;
+        self.saved.restore(count, level);
+    }
+
+    /// Takes up a tombstone of a file that stands at a level.
+    pub fn restore_buried(&mut self, key: &[u8], level: Level) {
+        self.saved.restore_buried(key, level);
+    }
+}
+
+/// The column of deltas that says that there is no row any more.
+pub const TOMBSTONE_COLUMN: &str = "_tombstone";
+
+/// Names and types of [`Table::changes_since`].
+pub fn delta_schema(aggregate: &Aggregate) -> Vec<(String, Type)> {
+    let mut columns = stored_schema(aggregate);
+    columns.push((TOMBSTONE_COLUMN.to_string(), Type::Boolean));
+    columns
 }
 
 /// Names and types of [`Table::columns`], as snapshots have them.

@@ -180,10 +180,10 @@ impl Pair {
         let mut sides = [("published", published), ("fresh", fresh)];
         sides.sort_by_key(|(_, rows)| rows.is_nothing());
         for (name, rows) in sides {
-            let files: &[PathBuf] = match rows {
-                Rows::State(table) => &table.files,
-                Rows::Parquet(files) => files,
-                Rows::DuckDb { .. } => &[],
+            let files: Vec<&PathBuf> = match rows {
+                Rows::State(table) => table.all_files().collect(),
+                Rows::Parquet(files) => files.iter().collect(),
+                Rows::DuckDb { .. } => Vec::new(),
             };
             for file in files {
                 allowed.extend([literal(path_text(file)?), literal(&path_pattern(file)?)]);
@@ -379,7 +379,7 @@ mod tests {
             if !rows.is_empty() {
                 parquet::write(&path, &Frame { names: schema.iter().map(|(n, _)| n.clone()).collect(), columns }).unwrap();
             }
-            Rows::State(TableInput { name: name.to_string(), columns: schema.clone(), files })
+            Rows::State(TableInput { name: name.to_string(), columns: schema.clone(), files, ..TableInput::default() })
         };
         let limits = Limits { threads: 1, memory_bytes: 1 << 28, temp_dir: folder.path().join("spill") };
         compare(&table("a", published), &table("b", fresh), &["k".to_string()], sample, &limits).unwrap()

@@ -106,7 +106,7 @@ impl Engine {
     }
 
     fn table(&self, name: &str, table: &super::TableInput, allowed: &mut Vec<String>) -> Result<()> {
-        for file in &table.files {
+        for file in table.all_files() {
             allowed.push(literal(path_text(file)?));
             allowed.push(literal(&path_pattern(file)?));
         }

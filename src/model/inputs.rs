@@ -28,11 +28,22 @@ pub struct AggregateInput {
 }
 
 /// A table over Parquet files that `state::parquet` wrote; without files it is empty, but typed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TableInput {
     pub name: String,
     pub columns: Vec<(String, Type)>,
     pub files: Vec<PathBuf>,
+    /// Files whose rows and tombstones take the place of rows with the same key in `files` and in those before them.
+    pub deltas: Vec<Vec<PathBuf>>,
+    /// How many of the columns are the key, the first ones. 0: the table has no deltas.
+    pub keys: usize,
+}
+
+impl TableInput {
+    /// Everything that is read.
+    pub fn all_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().chain(self.deltas.iter().flatten())
+    }
 }
 
 /// A new DuckDB file that the engine makes and fills.
@@ -54,7 +65,7 @@ pub struct Limits {
 impl Inputs {
     /// Every table of a project, without rows: what `check` binds read models against.
     pub fn typed_empty(project: &Project) -> Inputs {
-        let table = |name: &str, columns| TableInput { name: name.to_string(), columns, files: Vec::new() };
+        let table = |name: &str, columns| TableInput { name: name.to_string(), columns, ..TableInput::default() };
         Inputs {
             aggregates: project
                 .aggregates

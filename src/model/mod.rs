@@ -6,6 +6,7 @@
 
 mod check;
 pub mod compare;
+pub mod direct;
 mod duck;
 mod engine;
 mod errors;
@@ -17,6 +18,7 @@ mod views;
 pub use check::{CheckFailure, check_bind};
 pub use duck::Interrupt;
 pub(crate) use duck::{Database, DuckError};
+pub(crate) use engine::BATCH_ROWS;
 pub use engine::{Engine, ModelRows, TextRow};
 pub use inputs::{AggregateInput, Attachment, Inputs, Limits, TableInput, event_columns};
 pub(crate) use views::quote;

@@ -61,18 +61,26 @@ pub(super) fn own_order(sql: &str) -> Option<OwnOrder> {
     Some(OwnOrder { before: sql[..cut].to_string(), after: tail.trim_end().trim_end_matches(';').to_string(), all })
 }
 
-/// One entry of `sort_by` as SQL: `country`, `total DESC`, `"my column" DESC NULLS LAST`. `table` qualifies
-/// the column, so that it is the read model's and not an alias of the same name.
-pub(super) fn sort_key(entry: &str, columns: &[(String, String)], table: &str) -> Result<String> {
+/// One entry of `sort_by`, understood.
+pub(super) struct SortEntry {
+    /// Index into the columns.
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
+    /// `DESC NULLS LAST`, as it was written.
+    words: String,
+}
+
+/// Understands one entry of `sort_by`: `country`, `total DESC`, `"my column" DESC NULLS LAST`.
+pub(super) fn sort_entry(entry: &str, columns: &[&str]) -> Result<SortEntry> {
     let unknown = |name: &str| {
-        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         Error::new(ErrorKind::Project, format!("sort_by = \"{entry}\": the read model has no column `{name}`"))
-            .with_help(format!("its columns are {}", names.join(", ")))
+            .with_help(format!("its columns are {}", columns.join(", ")))
     };
-    let find = |name: &str| columns.iter().find(|(c, _)| c.eq_ignore_ascii_case(name)).map(|(c, _)| format!("{table}.{}", quote(c)));
+    let find = |name: &str| columns.iter().position(|c| c.eq_ignore_ascii_case(name));
     let entry = entry.trim();
     if let Some(column) = find(entry) {
-        return Ok(column);
+        return Ok(SortEntry { column, descending: false, nulls_first: false, words: String::new() });
     }
     let (name, rest) = match entry.strip_prefix('"') {
         Some(quoted) => {
@@ -89,11 +97,19 @@ pub(super) fn sort_key(entry: &str, columns: &[(String, String)], table: &str) -
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] | ["ASC" | "DESC"] | ["NULLS", "FIRST" | "LAST"] | ["ASC" | "DESC", "NULLS", "FIRST" | "LAST"] => {
-            Ok(format!("{column} {}", words.join(" ")).trim_end().to_string())
+            Ok(SortEntry { column, descending: words.contains(&"DESC"), nulls_first: words.contains(&"FIRST"), words: words.join(" ") })
         }
         _ => Err(Error::new(ErrorKind::Project, format!("sort_by = \"{entry}\" cannot be understood"))
             .with_help("write a column, then ASC or DESC, then NULLS FIRST or NULLS LAST: `total DESC`")),
     }
+}
+
+/// One entry of `sort_by` as SQL. `table` qualifies the column, so that it is the read model's and not an alias of
+/// the same name.
+pub(super) fn sort_key(entry: &str, columns: &[(String, String)], table: &str) -> Result<String> {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let entry = sort_entry(entry, &names)?;
+    Ok(format!("{table}.{} {}", quote(names[entry.column]), entry.words).trim_end().to_string())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! SQL text that foldline writes itself: quoted names and literals, and views over Parquet files that
 //! turn the storage of `state::arrow` back into the declared types.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::inputs::TableInput;
 use crate::error::{Error, Kind, Result};
+use crate::fold::TOMBSTONE_COLUMN;
 use crate::sql::Type;
 
 /// An identifier, always quoted.
@@ -38,19 +39,49 @@ pub(super) fn path_text(path: &Path) -> Result<&str> {
 
 /// `CREATE VIEW <name> AS …` over exactly the table's files. `name` is quoted already.
 pub(super) fn create_view(name: &str, table: &TableInput) -> Result<String> {
+    let is_empty = table.all_files().next().is_none();
     let mut columns = Vec::with_capacity(table.columns.len());
     for (column, ty) in &table.columns {
-        let stored = if table.files.is_empty() { "NULL".to_string() } else { restored(&quote(column), ty, 0) };
+        let stored = if is_empty { "NULL".to_string() } else { restored(&quote(column), ty, 0) };
         columns.push(format!("CAST({stored} AS {ty}) AS {}", quote(column)));
     }
     let columns = columns.join(", ");
-    if table.files.is_empty() {
+    if is_empty {
         return Ok(format!("CREATE VIEW {name} AS SELECT {columns} WHERE false"));
     }
-    let files = table.files.iter().map(|f| Ok(literal(&path_pattern(f)?))).collect::<Result<Vec<_>>>()?.join(", ");
-    Ok(format!(
-        "CREATE VIEW {name} AS SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, filename = false, union_by_name = false)"
-    ))
+    Ok(format!("CREATE VIEW {name} AS SELECT {columns} FROM {}", stored_rows(table)?))
+}
+
+/// What to select the stored columns from: the files, or where there are deltas, of each file the rows whose keys no
+/// newer one has.
+fn stored_rows(table: &TableInput) -> Result<String> {
+    if table.deltas.is_empty() {
+        return read_parquet(&table.files);
+    }
+    let names = |columns: &[(String, Type)]| columns.iter().map(|(name, _)| quote(name)).collect::<Vec<_>>().join(", ");
+    let (columns, keys) = (names(&table.columns), names(&table.columns[..table.keys.min(table.columns.len())]));
+    let mut newest_last = Vec::new();
+    for level in 0..=table.deltas.len() {
+        let (files, live) = match level.checked_sub(1) {
+            None => (&table.files, String::new()),
+            Some(delta) => (&table.deltas[delta], format!(" WHERE NOT {}", quote(TOMBSTONE_COLUMN))),
+        };
+        if files.is_empty() {
+            continue;
+        }
+        let newer: Vec<PathBuf> = table.deltas[level..].iter().flatten().cloned().collect();
+        let replaced = match newer.is_empty() {
+            true => String::new(),
+            false => format!(" ANTI JOIN (SELECT {keys} FROM {}) USING ({keys})", read_parquet(&newer)?),
+        };
+        newest_last.push(format!("SELECT {columns} FROM {}{replaced}{live}", read_parquet(files)?));
+    }
+    Ok(format!("({})", newest_last.join(" UNION ALL ")))
+}
+
+fn read_parquet(files: &[PathBuf]) -> Result<String> {
+    let files = files.iter().map(|f| Ok(literal(&path_pattern(f)?))).collect::<Result<Vec<_>>>()?.join(", ");
+    Ok(format!("read_parquet([{files}], hive_partitioning = false, filename = false, union_by_name = false)"))
 }
 
 /// An expression that gives the value which `state::arrow` stored as `stored`; a cast to `ty` goes around it.

@@ -151,12 +151,19 @@ impl StreamPattern {
 
     /// The stream whose placeholders have these texts: what [`StreamPattern::captures`] takes apart.
     pub fn fill<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> String {
-        let mut stream = self.prefix.clone();
+        let mut stream = String::new();
+        self.fill_into(parts, &mut stream);
+        stream
+    }
+
+    /// The same in place of what `stream` holds.
+    pub fn fill_into<'a>(&self, parts: impl IntoIterator<Item = &'a str>, stream: &mut String) {
+        stream.clear();
+        stream.push_str(&self.prefix);
         for ((_, literal), part) in self.placeholders.iter().zip(parts) {
             stream.push_str(part);
             stream.push_str(literal);
         }
-        stream
     }
 
     /// True where some stream may fit both (told from the literal beginnings and ends; errs on the side of yes).

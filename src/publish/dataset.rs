@@ -31,7 +31,7 @@ pub(super) fn stage(dir: &Path, rows: ModelRows, model: &str, partition_by: &[St
     let stored_schema = std::sync::Arc::new(schema.project(&stored).map_err(arrow)?);
     let mut dataset = Dataset { dir, file_name, files: Vec::new(), open: None };
     if depth == 0 {
-        dataset.open = Some((PathBuf::new(), ParquetFile::create(&dir.join(file_name), stored_schema.clone())?));
+        dataset.open = Some((PathBuf::new(), ParquetFile::create(&dir.join(file_name), stored_schema.clone(), &[])?));
     }
     for batch in rows {
         let batch = batch?;
@@ -69,7 +69,7 @@ impl Dataset<'_> {
         }
         self.close()?;
         files::create_dir_all(&self.dir.join(&folder))?;
-        let file = ParquetFile::create(&self.dir.join(&folder).join(self.file_name), schema.clone())?;
+        let file = ParquetFile::create(&self.dir.join(&folder).join(self.file_name), schema.clone(), &[])?;
         self.open = Some((folder, file));
         Ok(())
     }

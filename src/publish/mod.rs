@@ -25,8 +25,11 @@ mod swap;
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Kind, Result};
 use crate::files;
+use crate::model::direct::Rows;
 use crate::model::{Attachment, Engine};
 use crate::project::{ReadModel, Target};
 use crate::state::manifest::{Manifest, Published, TargetKind};
@@ -179,13 +182,38 @@ impl<'s> Publication<'s> {
         Ok(rows)
     }
 
+    /// Writes read models that come straight from a fold into the staging of their targets, all of them Parquet files, side
+    /// by side.
+    pub fn stage_rows(&mut self, models: &[(&ReadModel, &Rows)]) -> Result<()> {
+        let mut tasks = Vec::new();
+        for (model, rows) in models {
+            for target in &model.targets {
+                let path = absolute(self.store, target_path(target));
+                match (self.targets.iter().position(|t| t.path == path && t.kind == TargetKind::ParquetFile), target) {
+                    (Some(staging), Target::Parquet { sort_by, .. }) => tasks.push((staging, *model, *rows, sort_by)),
+                    _ => return Err(Error::internal(format!("the read model `{}` is staged without having begun", model.name))),
+                }
+            }
+        }
+        let targets = &self.targets;
+        let stage = |(staging, model, rows, sort_by): (usize, &ReadModel, &Rows, &Vec<String>)| {
+            let staged = parquet::stage_sorted(&targets[staging].staging, &rows.sorted(sort_by)?, &model.name)?;
+            Ok((staging, staged))
+        };
+        for (staging, staged) in tasks.into_par_iter().with_max_len(1).map(stage).collect::<Result<Vec<_>>>()? {
+            self.targets[staging].staged.push(staged);
+            files::failpoint("publish.staged")?;
+        }
+        Ok(())
+    }
+
     /// Finishes every target: checked after reopening, hashed, durable, under its generation's name. Nobody
-    /// sees it yet. Gives the entries for the manifest.
-    pub fn finish(&mut self, engine: &Engine) -> Result<Vec<Published>> {
+    /// sees it yet. Gives the entries for the manifest. `engine`: where there are DuckDB files.
+    pub fn finish(&mut self, engine: Option<&Engine>) -> Result<Vec<Published>> {
         let mut published = Vec::new();
         for target in &mut self.targets {
             if target.kind == TargetKind::DuckDb {
-                engine.detach(&target.alias)?;
+                engine.map_or(Ok(()), |engine| engine.detach(&target.alias))?;
                 duckdb::finish(&target.duckdb_file(), &mut target.staged)?;
                 files::rename(&target.duckdb_file(), &target.generation_path)?;
                 files::remove_dir_all(&target.staging)?;

@@ -59,6 +59,7 @@ pub fn source_entry(
         segments,
         copies: decision.intakes[source].copies.clone(),
         streams: Vec::new(),
+        stream_partitions: Vec::new(),
         pending: Vec::new(),
         pending_events: 0,
         quarantine: Default::default(),

@@ -39,7 +39,7 @@ fn publish_into(run: &Run, dir: &Path, report: &mut Report) -> Result<()> {
     let place = |target: &Target| publish::target_path(target).file_name().map(|name| elsewhere.join(name)).unwrap_or_default();
     let moved: Vec<ReadModel> = selected.iter().map(|model| with_targets(model, |_, target| place(target))).collect();
     let moved: Vec<&ReadModel> = moved.iter().collect();
-    let publication = models::stage(run, &fresh.store, &mut fresh.manifest, None, &moved, report)?;
+    let publication = models::stage(run, &fresh.store, &mut fresh.manifest, None, &moved, None, report)?;
     let settled = run.stop.check().and_then(|()| publish::settle(&fresh.store, &fresh.manifest.published));
     if settled.is_err() {
         publication.discard()?;

@@ -5,6 +5,7 @@
 use super::append::Appender;
 use super::checkpoint::source_entry;
 use super::decide::{Decision, SourceScans};
+use super::direct::Folded;
 use super::intake::{Intake, Part};
 use super::known_ids;
 use super::lanes::{self, Lane};
@@ -58,7 +59,7 @@ impl Run<'_> {
         decision: &Decision,
         next: &mut Manifest,
         report: &mut Report,
-    ) -> Result<(Tally, Vec<String>)> {
+    ) -> Result<(Tally, Vec<String>, Folded)> {
         let project = self.project;
         let scans: Vec<_> = (0..project.sources.len()).map(|s| decision.scans(project, s)).collect();
         let bytes = scans.iter().map(|s| Intake::bytes(&s.main) + s.replay.as_deref().map_or(0, Intake::bytes)).sum();
@@ -101,7 +102,8 @@ impl Run<'_> {
             folding.save(next, report)?;
         }
         progress.finish();
-        Ok((folding.bad, folding.warnings))
+        let folded = Folded::new(project, decision, folding.lanes);
+        Ok((folding.bad, folding.warnings, folded))
     }
 }
 

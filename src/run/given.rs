@@ -211,7 +211,12 @@ fn open(project: &Project, frames: &[Frame], lanes: &[lanes::Lane], batches: &[S
     };
     let mut inputs = Inputs::typed_empty(project);
     for (index, aggregate) in project.aggregates.iter().enumerate() {
-        let table = TableInput { name: aggregate.name.clone(), columns: frames[index].schema(), files: store(&frames[index])? };
+        let table = TableInput {
+            name: aggregate.name.clone(),
+            columns: frames[index].schema(),
+            files: store(&frames[index])?,
+            ..TableInput::default()
+        };
         let mut rows = Vec::new();
         for (i, definition) in aggregate.rows.iter().enumerate() {
             let schema = fold::rows_schema(aggregate, i);
@@ -221,7 +226,7 @@ fn open(project: &Project, frames: &[Frame], lanes: &[lanes::Lane], batches: &[S
                     column.append(part.clone());
                 }
             }
-            rows.push(TableInput { name: definition.name.clone(), columns: schema, files: store(&frame)? });
+            rows.push(TableInput { name: definition.name.clone(), columns: schema, files: store(&frame)?, ..TableInput::default() });
         }
         inputs.aggregates[index] = AggregateInput { table, rows };
     }

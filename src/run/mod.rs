@@ -8,6 +8,7 @@ mod aside;
 mod checkpoint;
 pub mod decide;
 pub mod diff;
+mod direct;
 pub mod elsewhere;
 mod folding;
 pub mod given;
@@ -16,6 +17,8 @@ pub mod history;
 mod identity;
 pub mod inspect;
 pub mod intake;
+mod kept_rows;
+mod kept_streams;
 pub mod known_ids;
 mod lanes;
 mod look;
@@ -23,6 +26,7 @@ mod models;
 mod order_by;
 mod ordered;
 mod own_output;
+mod partitions;
 mod passing;
 pub mod quarantine;
 pub mod quarantined;
@@ -53,6 +57,7 @@ use crate::state::manifest::{self, Manifest, Reason};
 
 use checkpoint::consumed_same;
 use decide::Decision;
+use direct::Folded;
 use look::Look;
 pub use models::lookups_changed;
 use refusal::refuse_bad;
@@ -186,7 +191,7 @@ impl Run<'_> {
         if next.generation.is_multiple_of(WHOLE_CHECK_GENERATIONS) {
             decision.check_whole(project)?;
         }
-        let (bad, warnings) = self.fold_whole_members(&store, last.as_ref(), &mut decision, &mut next, report)?;
+        let (bad, warnings, folded) = self.fold_whole_members(&store, last.as_ref(), &mut decision, &mut next, report)?;
         report.warnings.extend(warnings);
         refuse_bad(&bad)?;
         self.stop.check()?;
@@ -212,7 +217,7 @@ impl Run<'_> {
             publish::collect_garbage(&store, project.keep, GRACE)?;
             return Ok(());
         }
-        let publication = models::stage(self, &store, &mut next, last.as_ref(), &selected, report)?;
+        let publication = models::stage(self, &store, &mut next, last.as_ref(), &selected, Some(folded), report)?;
         report.read_models.sort_by_key(|r| project.read_models.iter().position(|m| m.name == r.name));
         let committed = self.stop.check().and_then(|()| store.commit(&next));
         if committed.is_err() {
@@ -243,7 +248,7 @@ impl Run<'_> {
         decision: &mut Decision,
         next: &mut Manifest,
         report: &mut Report,
-    ) -> Result<(Tally, Vec<String>)> {
+    ) -> Result<(Tally, Vec<String>, Folded)> {
         let begun = (next.clone(), report.clone());
         loop {
             match self.fold(store, last, decision, next, report) {

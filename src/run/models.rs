@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use super::Run;
+use super::direct::{self, Folded};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::fold;
@@ -115,11 +118,21 @@ pub fn inputs_in(project: &Project, foldline_dir: &Path, next: &Manifest) -> Inp
             .iter()
             .map(|aggregate| {
                 let entry = next.aggregate(&aggregate.name);
-                let bases: Vec<DataFile> = entry.iter().flat_map(|a| &a.partitions).filter_map(|p| p.base.clone()).collect();
-                let table = TableInput { name: aggregate.name.clone(), columns: fold::schema(aggregate), files: paths(&bases) };
+                let partitions = || entry.iter().flat_map(|a| &a.partitions);
+                let bases: Vec<DataFile> = partitions().filter_map(|p| p.base.clone()).collect();
+                let levels = partitions().map(|p| p.deltas.len()).max().unwrap_or(0);
+                // a key lies in one partition: what is newer in it is newer among all files of a level
+                let deltas = (0..levels).map(|level| paths(&partitions().filter_map(|p| p.deltas.get(level).cloned()).collect::<Vec<_>>()));
+                let table = TableInput {
+                    name: aggregate.name.clone(),
+                    columns: fold::schema(aggregate),
+                    files: paths(&bases),
+                    deltas: deltas.collect(),
+                    keys: aggregate.keys.len(),
+                };
                 let rows = aggregate.rows.iter().enumerate().map(|(i, rows)| {
                     let files = entry.and_then(|a| a.rows.iter().find(|r| r.name == rows.name)).map_or(Vec::new(), |r| paths(&r.files));
-                    TableInput { name: rows.name.clone(), columns: fold::rows_schema(aggregate, i), files }
+                    TableInput { name: rows.name.clone(), columns: fold::rows_schema(aggregate, i), files, ..TableInput::default() }
                 });
                 AggregateInput { rows: rows.collect(), table }
             })
@@ -131,6 +144,7 @@ pub fn inputs_in(project: &Project, foldline_dir: &Path, next: &Manifest) -> Inp
                 name: table.event_type.clone(),
                 columns: event_columns(table),
                 files: next.event_table(&table.event_type).map_or(Vec::new(), |t| paths(&t.files)),
+                ..TableInput::default()
             })
             .collect(),
         lookups: project.tables.iter().map(|t| (t.name.clone(), t.file.clone())).collect(),
@@ -140,18 +154,22 @@ pub fn inputs_in(project: &Project, foldline_dir: &Path, next: &Manifest) -> Inp
 }
 
 /// Computes, checks and stages the selected read models, and completes the manifest. Nobody sees anything yet.
+/// `folded`: those that can come straight from there; without it all are made by SQL.
+#[allow(clippy::too_many_arguments, reason = "what a run knows when its fold is done")]
 pub fn stage<'s>(
     run: &Run,
     store: &'s Store,
     next: &mut Manifest,
     last: Option<&Manifest>,
     selected: &[&ReadModel],
+    folded: Option<Folded>,
     report: &mut Report,
 ) -> Result<Publication<'s>> {
     let begun = Instant::now();
     let project = run.project;
     let mut publication = Publication::begin(store, next.generation, selected)?;
-    let staged = if selected.is_empty() { Ok(Vec::new()) } else { fill(run, store, next, selected, &mut publication, report, begun) };
+    let staged =
+        if selected.is_empty() { Ok(Vec::new()) } else { fill(run, store, next, selected, folded, &mut publication, report, begun) };
     let result = staged.and_then(|published| {
         for model in project.read_models.iter().filter(|m| !m.targets.is_empty()) {
             let fresh = published.iter().find(|p: &&Published| p.read_model == model.name);
@@ -196,68 +214,99 @@ fn reads_changed(project: &Project, model: &ReadModel, next: &Manifest, last: &M
         })
 }
 
+#[allow(clippy::too_many_arguments, reason = "what a run knows when its fold is done")]
 fn fill(
     run: &Run,
     store: &Store,
     next: &Manifest,
     selected: &[&ReadModel],
+    folded: Option<Folded>,
     publication: &mut Publication,
     report: &mut Report,
     begun: Instant,
 ) -> Result<Vec<Published>> {
     let project = run.project;
-    let mut inputs = inputs(project, store, next);
-    inputs.attach = publication.attachments();
-    let limits = Limits {
-        threads: run.options.threads,
-        memory_bytes: run.options.memory_bytes,
-        temp_dir: store.dir().join("staging").join("duckdb"),
+    let staged = straight(run, selected, folded, publication)?;
+    let by_sql: Vec<&ReadModel> = selected.iter().zip(&staged).filter(|(_, rows)| rows.is_none()).map(|(model, _)| *model).collect();
+    let (rows_by_sql, published) = if by_sql.is_empty() {
+        (Vec::new(), publication.finish(None)?)
+    } else {
+        let mut inputs = inputs(project, store, next);
+        inputs.attach = publication.attachments();
+        let limits = Limits {
+            threads: run.options.threads,
+            memory_bytes: run.options.memory_bytes,
+            temp_dir: store.dir().join("staging").join("duckdb"),
+        };
+        let mut engine = Engine::open(&inputs, &limits)?;
+        run.stop.watch(Some(engine.interrupt_handle()));
+        let result =
+            stage_by_sql(run, &mut engine, &by_sql, publication, report).and_then(|rows| Ok((rows, publication.finish(Some(&engine))?)));
+        run.stop.watch(None);
+        // an interrupted query is a stop, not a defect
+        run.stop.check()?;
+        result?
     };
-    let mut engine = Engine::open(&inputs, &limits)?;
-    run.stop.watch(Some(engine.interrupt_handle()));
-    let result = (|| {
-        let needed = needed(project, selected);
-        let names: Vec<&str> = selected.iter().map(|m| m.name.as_str()).collect();
-        engine.define_all(&needed, &names)?;
-        let mut failures = Vec::new();
-        for model in selected {
-            run.stop.check()?;
-            failures.extend(engine.run_checks(model)?.into_iter().map(|failure| (model.name.clone(), failure)));
-        }
-        if !failures.is_empty() {
-            for (model, _) in &failures {
-                if !report.read_models.iter().any(|m| m.name == *model) {
-                    let (name, status) = (model.clone(), ReadModelStatus::CheckFailed);
-                    report.read_models.push(ReadModelReport { name, status, rows: 0, targets: Vec::new() });
-                }
-            }
-            return Err(checks_failed(&failures));
-        }
-        let mut rows = Vec::new();
-        for model in selected {
-            run.stop.check()?;
-            rows.push(publication.stage(&engine, model)?);
-        }
-        report.stages.read_models = begun.elapsed().as_secs_f64();
-        let published = publication.finish(&engine)?;
-        for (model, rows) in selected.iter().zip(rows) {
-            // in the project file's order
-            let of_target =
-                |target: &Target| published.iter().find(|p| p.read_model == model.name && publish::is_of_target(&project.root, target, p));
-            let targets = model.targets.iter().filter_map(of_target).map(|p| TargetReport {
-                kind: if p.kind == manifest::TargetKind::DuckDb { TargetKind::Duckdb } else { TargetKind::Parquet },
-                path: p.path.clone(),
-                bytes: p.bytes,
-            });
-            let (name, status) = (model.name.clone(), ReadModelStatus::Published);
-            report.read_models.push(ReadModelReport { name, status, rows, targets: targets.collect() });
-        }
-        Ok(published)
-    })();
-    run.stop.watch(None);
-    // an interrupted query is a stop, not a defect
+    report.stages.read_models = begun.elapsed().as_secs_f64();
+    let mut rows_by_sql = rows_by_sql.into_iter();
+    for (model, rows) in selected.iter().zip(staged) {
+        let rows = rows.or_else(|| rows_by_sql.next()).unwrap_or_default();
+        // in the project file's order
+        let of_target =
+            |target: &Target| published.iter().find(|p| p.read_model == model.name && publish::is_of_target(&project.root, target, p));
+        let targets = model.targets.iter().filter_map(of_target).map(|p| TargetReport {
+            kind: if p.kind == manifest::TargetKind::DuckDb { TargetKind::Duckdb } else { TargetKind::Parquet },
+            path: p.path.clone(),
+            bytes: p.bytes,
+        });
+        let (name, status) = (model.name.clone(), ReadModelStatus::Published);
+        report.read_models.push(ReadModelReport { name, status, rows, targets: targets.collect() });
+    }
+    Ok(published)
+}
+
+/// Stages what comes straight from the fold, and gives its rows; `None` for each read model that SQL has to make.
+fn straight(run: &Run, selected: &[&ReadModel], folded: Option<Folded>, publication: &mut Publication) -> Result<Vec<Option<u64>>> {
+    let Some(folded) = folded else { return Ok(vec![None; selected.len()]) };
     run.stop.check()?;
-    result
+    let plans = direct::plans(run.project, selected);
+    let rows = plans.par_iter().zip(selected).map(|(plan, model)| folded.rows(run.project, plan.as_ref()?, model));
+    let rows: Vec<_> = rows.collect();
+    let ready = selected.iter().zip(&rows).filter_map(|(model, rows)| Some((*model, rows.as_ref()?)));
+    publication.stage_rows(&ready.collect::<Vec<_>>())?;
+    Ok(rows.iter().map(|rows| rows.as_ref().map(|rows| rows.count())).collect())
+}
+
+/// Makes, checks and stages read models in DuckDB. Gives their rows.
+fn stage_by_sql(
+    run: &Run,
+    engine: &mut Engine,
+    selected: &[&ReadModel],
+    publication: &mut Publication,
+    report: &mut Report,
+) -> Result<Vec<u64>> {
+    let names: Vec<&str> = selected.iter().map(|m| m.name.as_str()).collect();
+    engine.define_all(&needed(run.project, selected), &names)?;
+    let mut failures = Vec::new();
+    for model in selected {
+        run.stop.check()?;
+        failures.extend(engine.run_checks(model)?.into_iter().map(|failure| (model.name.clone(), failure)));
+    }
+    if !failures.is_empty() {
+        for (model, _) in &failures {
+            if !report.read_models.iter().any(|m| m.name == *model) {
+                let (name, status) = (model.clone(), ReadModelStatus::CheckFailed);
+                report.read_models.push(ReadModelReport { name, status, rows: 0, targets: Vec::new() });
+            }
+        }
+        return Err(checks_failed(&failures));
+    }
+    let mut rows = Vec::new();
+    for model in selected {
+        run.stop.check()?;
+        rows.push(publication.stage(engine, model)?);
+    }
+    Ok(rows)
 }
 
 /// The selected read models and those that they read, in the project's order.

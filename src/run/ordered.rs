@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::folding::Folding;
 use super::intake::Part;
+use super::kept_streams;
 use super::known_ids;
 use super::lanes;
 use super::round::Work;
@@ -243,7 +244,7 @@ impl Folding<'_> {
 
     fn reload_streams(&mut self, source: usize, kept: &manifest::Source) -> Result<()> {
         lanes::forget_streams(&mut self.lanes, self.run.project, source);
-        lanes::load_streams(&mut self.lanes, self.run.project, source, self.store, kept)?;
+        kept_streams::load_streams(&mut self.lanes, self.run.project, source, self.store, kept)?;
         known_ids::load(&mut self.lanes, source, self.store, kept)
     }
 
@@ -301,7 +302,7 @@ impl Folding<'_> {
         for partition in (0..PARTITIONS).filter(|partition| partitions >> partition & 1 == 1) {
             let fold = &mut self.lanes[partition].folds[index];
             *fold = Partition::new(aggregate);
-            fold.table.dirty = true;
+            (fold.table.dirty, fold.table.is_made_anew) = (true, true);
         }
         if !aggregate.rows.is_empty() {
             self.rows_tables[index] = snapshot::rows_tables_of(aggregate, self.store, None, self.generation)?;

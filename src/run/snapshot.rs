@@ -2,6 +2,8 @@
 
 use super::append::Appender;
 use super::decide::Decision;
+use super::kept_rows;
+use super::kept_streams;
 use super::known_ids;
 use super::lanes::{self, Lane};
 use super::passing;
@@ -24,7 +26,7 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
         // a source that is sorted loads them itself
         let sequenced_anew = decision.replays(project, source) || definition.order != Order::Log;
         if let (false, false, Some(entry)) = (sequenced_anew, decision.intakes[source].fresh.is_empty(), last.source(&definition.name)) {
-            lanes::load_streams(lanes, project, source, store, entry)?;
+            kept_streams::load_streams(lanes, project, source, store, entry)?;
             quarantine::load(lanes, project, source, store, entry)?;
             passing::load(lanes, source, store, entry)?;
             known_ids::load(lanes, source, store, entry)?;
@@ -35,7 +37,7 @@ pub fn load(project: &Project, store: &Store, last: Option<&Manifest>, decision:
             && !decision.aggregate_replay[index]
             && let Some(entry) = last.aggregate(&aggregate.name)
         {
-            lanes::load_aggregate(lanes, project, index, store, entry)?;
+            kept_rows::load_aggregate(lanes, project, index, store, entry)?;
         }
     }
     Ok(())
@@ -101,14 +103,14 @@ pub fn save(
         let (partitions, absent) = match kept {
             Some(kept) if !folded => (kept.partitions.clone(), kept.absent.clone()),
             kept => {
-                let partitions = lanes::save_aggregate(lanes, project, index, store, next.generation, kept)?;
+                let partitions = kept_rows::save_aggregate(lanes, project, index, store, next.generation, kept)?;
                 (partitions, lanes::absent_keys(lanes, index))
             }
         };
         let events_folded = lanes.iter().map(|lane| lane.folds[index].events_folded).sum();
         report.aggregates.push(AggregateReport {
             name: aggregate.name.clone(),
-            rows: partitions.iter().flat_map(|p| &p.base).map(|f| f.rows).sum(),
+            rows: partitions.iter().map(manifest::Partition::rows).sum(),
             events_folded,
             mode: match (decision.aggregate_replay[index], events_folded) {
                 (true, _) => FoldMode::Replayed,
@@ -125,12 +127,14 @@ pub fn save(
         let read = !decision.intakes[source].fresh.is_empty() || decision.source_replay[source];
         let last = last.and_then(|m| m.source(&entry.name));
         if let (Some(last), false) = (last, read) {
-            (entry.streams, entry.passed, entry.ids) = (last.streams.clone(), last.passed.clone(), last.ids.clone());
+            (entry.streams, entry.stream_partitions) = (last.streams.clone(), last.stream_partitions.clone());
+            (entry.passed, entry.ids) = (last.passed.clone(), last.ids.clone());
             continue;
         }
-        entry.streams = lanes::save_streams(lanes, project, source, store, next.generation)?;
+        let kept = last.filter(|_| !decision.source_replay[source]);
+        entry.stream_partitions = kept_streams::save_streams(lanes, project, source, store, next.generation, kept)?;
         entry.passed = passing::save(lanes, source, &entry.name, store, next.generation)?;
-        let kept = last.filter(|_| !decision.source_replay[source]).map_or(&[][..], |last| &last.ids);
+        let kept = kept.map_or(&[][..], |last| &last.ids);
         entry.ids = known_ids::save(lanes, source, &entry.name, store, next.generation, kept)?;
     }
     Ok(())

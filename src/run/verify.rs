@@ -11,7 +11,7 @@ use crate::model::{Inputs, TableInput};
 use crate::project::{Check, Project, ReadModel};
 use crate::publish;
 use crate::report::{PassedOver, TableKind, Verification, VerifiedTable};
-use crate::state::manifest::{DataFile, Manifest, Published, TargetKind};
+use crate::state::manifest::{DataFile, Manifest, Partition, Published, TargetKind};
 
 /// Replays what the generation `last` consumed and compares every table of it, row by row. Tables whose definition
 /// changed since are passed over. Nothing of the project is written.
@@ -144,7 +144,7 @@ impl Work<'_> {
             let (old, new) = (&kept.aggregates[index], &fresh.aggregates[index]);
             let keys: Vec<String> = aggregate.keys.iter().map(|k| k.name.clone()).collect();
             let entry = last.aggregate(&aggregate.name);
-            let files: Vec<&DataFile> = entry.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas)).collect();
+            let files: Vec<&DataFile> = entry.iter().flat_map(|a| &a.partitions).flat_map(Partition::files).collect();
             out.push(self.table(TableKind::Aggregate, aggregate.name.clone(), (&old.table, &new.table), &files, &kept_dir, &keys)?);
             for (old, new) in old.rows.iter().zip(&new.rows) {
                 let files: Vec<&DataFile> =

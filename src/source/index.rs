@@ -62,10 +62,18 @@ impl Index {
         }
     }
 
+    /// Makes room for so many more numbers.
+    pub fn reserve(&mut self, more: usize) {
+        let slots = ((self.len + more) * 4).div_ceil(3).next_power_of_two();
+        if more > 0 && slots > self.slots.len() {
+            self.grow_to(slots.max(SLOTS_MIN));
+        }
+    }
+
     pub fn insert(&mut self, hash: u64, number: u32) {
         debug_assert!(number != u32::MAX);
         if (self.len + 1) * 4 > self.slots.len() * 3 {
-            self.grow();
+            self.grow_to((self.slots.len() * 2).max(SLOTS_MIN));
         }
         self.put(kept(hash) | number as u64);
         self.len += 1;
@@ -111,8 +119,8 @@ impl Index {
         self.slots[at] = slot;
     }
 
-    fn grow(&mut self) {
-        let slots = (self.slots.len() * 2).max(SLOTS_MIN);
+    /// `slots`: a power of two.
+    fn grow_to(&mut self, slots: usize) {
         let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots]);
         // in the order of homes, nearly: the new table is filled from front to back
         old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| self.put(slot));

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod index;
 pub mod json;
 mod learned;
+pub mod level;
 pub mod parquet;
 pub mod passed;
 mod payload;

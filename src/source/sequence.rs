@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::arrivals::{Arrival, Mine};
 use super::batch::Events;
 use super::index::Index;
+use super::level::{Counts, FRESH, Level};
 use super::passed::{Range, is_late};
 use crate::prefetch::prefetch;
 use crate::project::Order;
@@ -106,7 +107,7 @@ pub struct Release<B> {
 #[derive(Debug, Clone)]
 pub struct Stream {
     pub name: CompactString,
-    hash: u64,
+    pub hash: u64,
     /// The last version that passed; `None` while only early ones came.
     pub last: Option<i64>,
     pub first: i64,
@@ -178,6 +179,8 @@ pub struct Sequencer<B> {
     pub latest: i64,
     /// True since something changed that a snapshot must know.
     pub dirty: bool,
+    /// Of the first streams, those of a snapshot: the last version there, and the [`Level`] of the file that has it.
+    restored: Vec<(i64, Level)>,
 }
 
 impl<B: Clone> Sequencer<B> {
@@ -192,6 +195,7 @@ impl<B: Clone> Sequencer<B> {
             passed: HashMap::new(),
             latest: i64::MIN,
             dirty: false,
+            restored: Vec::new(),
         }
     }
 
@@ -200,10 +204,42 @@ impl<B: Clone> Sequencer<B> {
         self.first_version.unwrap_or(0)
     }
 
-    /// Takes up a stream from a snapshot.
-    pub fn restore(&mut self, name: &str, hash: u64, last: i64, first: i64, mark: u64, sort_key: i64) {
-        self.insert(Stream { name: name.into(), hash, last: Some(last), first, mark, sort_key });
-        self.latest = self.latest.max(sort_key);
+    /// Makes room for streams to be taken up.
+    pub fn reserve(&mut self, streams: usize) {
+        self.streams.reserve(streams);
+        self.restored.reserve(streams);
+        self.index.reserve(streams);
+    }
+
+    /// Takes up a stream from a file of a snapshot, which stands at a level; one that is there already is newer.
+    pub fn restore(&mut self, stream: Stream, level: Level) {
+        if self.find(&stream.name, stream.hash).is_some() {
+            return;
+        }
+        self.restored.resize(self.streams.len(), (i64::MIN, FRESH));
+        self.restored.push((stream.last.unwrap_or(i64::MIN), level));
+        self.latest = self.latest.max(stream.sort_key);
+        self.insert(stream);
+    }
+
+    /// Where a stream's last version stands.
+    fn level(&self, number: usize) -> Level {
+        let stands = self.restored.get(number).filter(|(last, _)| self.streams[number].last == Some(*last));
+        stands.map_or(FRESH, |(_, level)| *level)
+    }
+
+    /// The streams of which something has passed and of which that stands at a level or above it.
+    pub fn streams_since(&self, level: Level) -> impl Iterator<Item = &Stream> {
+        let known = self.streams.iter().enumerate().filter(|(_, stream)| stream.last.is_some());
+        known.filter(move |(number, _)| self.level(*number) >= level).map(|(_, stream)| stream)
+    }
+
+    /// How many of these streams there are, by level.
+    pub fn counts(&self) -> Counts {
+        let mut counts = [0; FRESH as usize + 1];
+        let known = self.streams.iter().enumerate().filter(|(_, stream)| stream.last.is_some());
+        known.for_each(|(number, _)| counts[self.level(number) as usize] += 1);
+        counts
     }
 
     /// Takes up events that waited at the end of an earlier run, in place of all that wait now. Gives how many events
@@ -500,7 +536,7 @@ pub(super) mod tests {
         assert_eq!(held, [("a".into(), Some(1), 3, 1), ("a".into(), Some(1), 4, 1), ("bb".into(), None, 5, 1)]);
 
         let mut after = Sequencer::new(None, Order::Log);
-        after.restore("a", 1, 1, 1, 7, 0);
+        after.restore(Stream { name: "a".into(), hash: 1, last: Some(1), first: 1, mark: 7, sort_key: 0 }, 0);
         let kept = events(&[("a", 3, 8), ("a", 4, 9), ("bb", 5, 6)]);
         assert_eq!(after.restore_held(&1, arrivals(&kept).all()), 3);
         let (verdicts, releases) = judge(&mut after, &[("a", 4, 9), ("a", 3, 1), ("bb", 5, 6), ("a", 2, 5), ("a", 4, 9)]);

@@ -1,5 +1,6 @@
 //! A growable, typed vector of values: how state, payloads and snapshots hold data.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -218,6 +219,22 @@ impl Column {
     pub fn gather(&self, rows: &[u32]) -> Column {
         let nulls = rows.iter().map(|row| self.nulls[*row as usize]).collect();
         Column { ty: self.ty.clone(), data: self.data.gather(rows), nulls }
+    }
+
+    /// Appends copies of some rows of another column of the same type.
+    pub fn append_rows(&mut self, from: &Column, rows: Range<usize>) {
+        self.nulls.extend_from_slice(&from.nulls[rows.clone()]);
+        match (&mut self.data, &from.data) {
+            (Data::Bool(a), Data::Bool(b)) => a.extend_from_slice(&b[rows]),
+            (Data::I32(a), Data::I32(b)) => a.extend_from_slice(&b[rows]),
+            (Data::I64(a), Data::I64(b)) => a.extend_from_slice(&b[rows]),
+            (Data::I128(a), Data::I128(b)) => a.extend_from_slice(&b[rows]),
+            (Data::F32(a), Data::F32(b)) => a.extend_from_slice(&b[rows]),
+            (Data::F64(a), Data::F64(b)) => a.extend_from_slice(&b[rows]),
+            (Data::Text(a), Data::Text(b)) => a.extend_from_slice(&b[rows]),
+            (Data::Values(a), Data::Values(b)) => a.extend_from_slice(&b[rows]),
+            _ => unreachable!("columns of one type hold their data alike"),
+        }
     }
 
     /// Appends all rows of another column of the same type.

@@ -40,6 +40,7 @@ use parse::Parser;
 
 pub use column::Column;
 pub use datetime::{is_finite, parse_rfc3339};
+pub(crate) use keywords::is_keyword;
 pub use types::{Type, quote_identifier};
 pub use value::{Interval, MapEntries, MapKey, Value};
 

@@ -81,9 +81,12 @@ pub struct Source {
     /// Files that the globs match and that hold the same as another one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<CopiedFile>,
-    /// The sequencer's state: last version of each stream.
-    #[serde(default)]
+    /// The sequencer's state, the last version of each stream, as older versions have written it: all of it is here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<DataFile>,
+    /// The same, by the hash of the stream.
+    #[serde(default)]
+    pub stream_partitions: Vec<Partition>,
     /// The records that wait behind a hole in their stream (`on_gap = "wait"`).
     #[serde(default)]
     pub pending: Vec<DataFile>,
@@ -247,9 +250,25 @@ pub struct Partition {
     pub prefix: u64,
     /// `None`: no rows yet.
     pub base: Option<DataFile>,
-    /// Rows that replace those of the base (and of the deltas before) with the same key; tombstones delete.
+    /// Rows that replace those of the base (and of the deltas before) with the same key; tombstones delete. A key is at
+    /// most once in a file.
     #[serde(default)]
     pub deltas: Vec<DataFile>,
+    /// How many rows base and deltas make together; `None`: those of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_rows: Option<u64>,
+}
+
+impl Partition {
+    /// How many rows there are.
+    pub fn rows(&self) -> u64 {
+        self.live_rows.unwrap_or(self.base.as_ref().map_or(0, |base| base.rows))
+    }
+
+    /// Base and deltas, in order.
+    pub fn files(&self) -> impl Iterator<Item = &DataFile> {
+        self.base.iter().chain(&self.deltas)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -355,7 +374,8 @@ impl Manifest {
             .sources
             .iter()
             .flat_map(|s| s.streams.iter().chain(&s.pending).chain(&s.passed.file).chain(&s.ids).chain(&s.quarantine.files));
-        let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).flat_map(|p| p.base.iter().chain(&p.deltas));
+        let of_streams = self.sources.iter().flat_map(|s| &s.stream_partitions);
+        let partitions = self.aggregates.iter().flat_map(|a| &a.partitions).chain(of_streams).flat_map(Partition::files);
         let rows = self.aggregates.iter().flat_map(|a| &a.rows).flat_map(|r| &r.files);
         let events = self.event_tables.iter().flat_map(|t| &t.files);
         streams.chain(partitions).chain(rows).chain(events)

@@ -3,12 +3,12 @@
 //! A file is written once, under a name that must not exist, and made durable before anybody hears of it.
 //! Columns are found by name when it is read. Row groups are encoded side by side; how, says [`super::encoding`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{Field, Schema};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use rayon::prelude::*;
@@ -135,43 +135,86 @@ pub fn read(path: &Path, columns: &[(String, Type)]) -> Result<Frame> {
 
 /// As [`read`]; columns behind the first `known` are NULL in files of earlier versions, which lack them.
 pub fn read_newer(path: &Path, columns: &[(String, Type)], known: usize) -> Result<Frame> {
-    let doubt = |why: String| {
-        Error::new(Kind::Io, format!("the snapshot {} cannot be used: {why}", path.display()))
-            .with_help("`foldline rebuild` replays the log from the beginning and writes it anew")
-    };
-    let file = files::open(path).map_err(|e| doubt(e.message))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())
-        .map_err(|e| doubt(e.to_string()))?
-        .with_batch_size(BATCH_ROWS);
-    let mut indexes = Vec::with_capacity(columns.len());
-    for (number, (name, ty)) in columns.iter().enumerate() {
-        let Some((index, field)) = builder.schema().column_with_name(name) else {
-            if number < known {
-                return Err(doubt(format!("it has no column `{name}`")));
-            }
-            indexes.push(None);
-            continue;
-        };
-        if !same_storage(field.data_type(), &arrow_type(ty)) {
-            return Err(doubt(format!("its column `{name}` is {}, not {ty}", field.data_type())));
-        }
-        indexes.push(Some(index));
-    }
-    let leaves: Vec<usize> = indexes.iter().flatten().copied().collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), leaves.iter().copied());
-    // what is read has the file's order
-    let place = |index: usize| leaves.iter().filter(|leaf| **leaf < index).count();
+    let reader = Reader::open_newer(path, columns, known)?;
     let mut frame = Frame::empty(columns);
-    for batch in builder.with_projection(mask).build().map_err(|e| doubt(e.to_string()))? {
-        let batch = batch.map_err(|e| doubt(e.to_string()))?;
-        for (column, index) in frame.columns.iter_mut().zip(&indexes) {
-            match index {
-                Some(index) => append_arrow(column, batch.column(place(*index))).map_err(|e| doubt(e.message))?,
-                None => (0..batch.num_rows()).for_each(|_| column.push(Value::Null)),
+    (0..reader.row_groups()).try_for_each(|group| reader.append(group, &mut frame))?;
+    Ok(frame)
+}
+
+/// Reads a file's row groups, by several threads at once.
+pub struct Reader {
+    path: PathBuf,
+    columns: Vec<(String, Type)>,
+    /// By column, its number in the file; `None`: the file lacks it.
+    indexes: Vec<Option<usize>>,
+    metadata: ArrowReaderMetadata,
+}
+
+impl Reader {
+    /// Finds columns by name; errors are those of [`read`].
+    pub fn open(path: &Path, columns: &[(String, Type)]) -> Result<Reader> {
+        Reader::open_newer(path, columns, columns.len())
+    }
+
+    fn open_newer(path: &Path, columns: &[(String, Type)], known: usize) -> Result<Reader> {
+        let file = files::open(path).map_err(|e| doubt(path, &e.message))?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| doubt(path, &e.to_string()))?;
+        let mut indexes = Vec::with_capacity(columns.len());
+        for (number, (name, ty)) in columns.iter().enumerate() {
+            let Some((index, field)) = metadata.schema().column_with_name(name) else {
+                if number < known {
+                    return Err(doubt(path, &format!("it has no column `{name}`")));
+                }
+                indexes.push(None);
+                continue;
+            };
+            if !same_storage(field.data_type(), &arrow_type(ty)) {
+                return Err(doubt(path, &format!("its column `{name}` is {}, not {ty}", field.data_type())));
+            }
+            indexes.push(Some(index));
+        }
+        Ok(Reader { path: path.to_path_buf(), columns: columns.to_vec(), indexes, metadata })
+    }
+
+    pub fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// Reads one row group.
+    pub fn read(&self, group: usize) -> Result<Frame> {
+        let mut frame = Frame::empty(&self.columns);
+        self.append(group, &mut frame)?;
+        Ok(frame)
+    }
+
+    fn append(&self, group: usize, frame: &mut Frame) -> Result<()> {
+        let doubt = |why: String| doubt(&self.path, &why);
+        // each thread has a cursor of its own
+        let file = files::open(&self.path).map_err(|e| doubt(e.message))?;
+        let leaves: Vec<usize> = self.indexes.iter().flatten().copied().collect();
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), leaves.iter().copied());
+        // what is read has the file's order
+        let place = |index: usize| leaves.iter().filter(|leaf| **leaf < index).count();
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_batch_size(BATCH_ROWS)
+            .with_row_groups(vec![group])
+            .with_projection(mask);
+        for batch in reader.build().map_err(|e| doubt(e.to_string()))? {
+            let batch = batch.map_err(|e| doubt(e.to_string()))?;
+            for (column, index) in frame.columns.iter_mut().zip(&self.indexes) {
+                match index {
+                    Some(index) => append_arrow(column, batch.column(place(*index))).map_err(|e| doubt(e.message))?,
+                    None => (0..batch.num_rows()).for_each(|_| column.push(Value::Null)),
+                }
             }
         }
+        Ok(())
     }
-    Ok(frame)
+}
+
+fn doubt(path: &Path, why: &str) -> Error {
+    Error::new(Kind::Io, format!("the snapshot {} cannot be used: {why}", path.display()))
+        .with_help("`foldline rebuild` replays the log from the beginning and writes it anew")
 }
 
 /// Reads a file's rows as its footer counts them.

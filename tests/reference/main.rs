@@ -10,13 +10,14 @@ mod log;
 mod payload;
 mod spec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use foldline::fold::TOMBSTONE_COLUMN;
 use foldline::project::{Project, load_text};
 use foldline::run::{Options, Stop, run};
 use foldline::sql::{Type, Value, to_text};
-use foldline::state::manifest::DataFile;
+use foldline::state::manifest::{DataFile, Partition};
 use foldline::state::{Store, parquet};
 
 use fold::{Interpreter, World};
@@ -231,8 +232,6 @@ fn compare_tables(project: &Project, interpreter: &Interpreter, world: &World, f
     for (index, (aggregate, table)) in project.aggregates.iter().zip(&world.tables).enumerate() {
         let schema = foldline::fold::schema(aggregate);
         let entry = manifest.as_ref().and_then(|manifest| manifest.aggregate(&aggregate.name));
-        let files: Vec<&DataFile> =
-            entry.iter().flat_map(|entry| &entry.partitions).filter_map(|partition| partition.base.as_ref()).collect();
         let int = |value: Option<i64>| value.map_or(Value::Null, |value| Value::Int(value.into()));
         let time = |value: Option<i64>| value.map_or(Value::Null, Value::Timestamp);
         let expected = table.rows.values().map(|row| {
@@ -240,7 +239,11 @@ fn compare_tables(project: &Project, interpreter: &Interpreter, world: &World, f
             texts(row.key.iter().chain(&row.state).chain(&meta), &schema)
         });
         counts.rows += table.rows.len() as u64;
-        assert_same(&aggregate.name, &schema, read(&schema, &files), expected.collect());
+        let partitions = || entry.iter().flat_map(|entry| &entry.partitions);
+        let found: Rows = partitions().flat_map(|partition| newest(partition, aggregate.keys.len(), &schema, read)).collect();
+        let counted: u64 = partitions().map(Partition::rows).sum();
+        assert_eq!(counted, found.len() as u64, "the manifest counts the rows of {}", aggregate.name);
+        assert_same(&aggregate.name, &schema, found, expected.collect());
         for (number, rows) in aggregate.rows.iter().enumerate() {
             let schema = foldline::fold::rows_schema(aggregate, number);
             let files = entry.and_then(|entry| entry.rows.iter().find(|found| found.name == rows.name));
@@ -261,6 +264,28 @@ fn compare_tables(project: &Project, interpreter: &Interpreter, world: &World, f
         assert_same(&format!("events.{event_type}"), &schema, found, expected);
         assert!(in_order, "events.{event_type} does not have the log's order");
     }
+}
+
+/// A partition's rows: its base's, each replaced by the newest delta that has its key.
+fn newest(partition: &Partition, keys: usize, schema: &[(String, Type)], read: impl Fn(&[(String, Type)], &[&DataFile]) -> Rows) -> Rows {
+    let mut delta_schema = schema.to_vec();
+    delta_schema.push((TOMBSTONE_COLUMN.to_string(), Type::Boolean));
+    let mut rows: BTreeMap<Vec<Option<String>>, Vec<Option<String>>> = BTreeMap::new();
+    for row in partition.base.iter().flat_map(|base| read(schema, &[base])) {
+        assert!(rows.insert(row[..keys].to_vec(), row).is_none(), "a key is once in a base");
+    }
+    for delta in &partition.deltas {
+        let mut seen = BTreeSet::new();
+        for mut row in read(&delta_schema, &[delta]) {
+            let key = row[..keys].to_vec();
+            assert!(seen.insert(key.clone()), "a key is once in a delta");
+            match row.pop().flatten().as_deref() {
+                Some("true") => rows.remove(&key),
+                _ => rows.insert(key, row),
+            };
+        }
+    }
+    rows.into_values().collect()
 }
 
 fn texts<'a>(values: impl Iterator<Item = &'a Value>, schema: &[(String, Type)]) -> Vec<Option<String>> {
