@@ -105,15 +105,27 @@ impl Found {
             times: Course::default(),
             largest: (0, 0),
         };
+        // most events have the category of the one before
+        let (mut last, mut of_last) = ("", 0);
         for event in 0..events.len() {
             let time = events.time[event];
             let of_type = entry(&mut found.types, events.event_type.get(event));
             of_type.events += 1;
             of_type.first_time = earlier(of_type.first_time, time);
             of_type.last_time = of_type.last_time.max(time);
-            *entry(&mut found.categories, category(events.stream.get(event))) += 1;
+            let category = category(events.stream.get(event));
+            if category != last {
+                if of_last > 0 {
+                    *entry(&mut found.categories, last) += of_last;
+                }
+                (last, of_last) = (category, 0);
+            }
+            of_last += 1;
             found.positions.goes_on(events.position[event]);
             found.times.goes_on(time);
+        }
+        if of_last > 0 {
+            *entry(&mut found.categories, last) += of_last;
         }
         for (line, start) in batch.line_starts.iter().enumerate() {
             let end = batch.line_starts.get(line + 1).map_or(chunk.bytes.len() as u64 + 1, |next| *next as u64);
@@ -151,7 +163,7 @@ impl Found {
 
 /// The category of a stream: what stands before its first `-`.
 fn category(stream: &str) -> &str {
-    stream.split_once('-').map_or(stream, |(category, _)| category)
+    memchr::memchr(b'-', stream.as_bytes()).map_or(stream, |at| &stream[..at])
 }
 
 fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {

@@ -98,7 +98,7 @@ impl<'p> Decoder<'p> {
         let source = &self.project.sources[self.source];
         let mut batch = self.lines(chunk, true, |text, shape, number, batch, learned| {
             if learned.find(text, &self.paths, shape).is_ok() {
-                let env = RecordEnv { text, found: &learned.found };
+                let env = RecordEnv { text, found: &learned.found, plain: learned.plain };
                 if source.filter.as_ref().is_none_or(|filter| filter.eval(&env).is_ok()) {
                     // it is decoded once more in its place, and refused there
                     let _ = envelope::read(source, &env, number, batch);
@@ -214,7 +214,7 @@ impl<'p> Decoder<'p> {
                 return None;
             }
         };
-        let env = RecordEnv { text, found: &learned.found };
+        let env = RecordEnv { text, found: &learned.found, plain: learned.plain };
         let filtered = match source.filter.as_ref().map(|filter| filter.eval(&env)) {
             None => false,
             Some(Ok(value)) => value.as_bool() != Some(true),

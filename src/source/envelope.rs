@@ -15,6 +15,8 @@ pub(super) struct RecordEnv<'a> {
     pub(super) text: &'a str,
     /// By path of `Envelope::paths`.
     pub(super) found: &'a [Span],
+    /// No string of the record has an escape, as far as that is known.
+    pub(super) plain: bool,
 }
 
 impl Env for RecordEnv<'_> {
@@ -102,8 +104,11 @@ pub(super) fn read_broken(source: &Source, env: &RecordEnv, number: u32, batch: 
 
 fn text_of<'a>(expr: &Expr, env: &RecordEnv<'a>) -> std::result::Result<Option<Cow<'a, str>>, String> {
     if let Some(slot) = expr.as_slot() {
-        let span = env.found.get(slot.0 as usize).copied().unwrap_or_default();
-        return json::as_text(span.of(env.text)).map_err(str::to_string);
+        let json = env.found.get(slot.0 as usize).copied().unwrap_or_default().of(env.text);
+        if env.plain {
+            return Ok(json::as_plain_text(json).map(Cow::Borrowed));
+        }
+        return json::as_text(json).map_err(str::to_string);
     }
     match expr.eval(env) {
         Ok(Value::Text(text)) => Ok(Some(Cow::Owned(text.to_string()))),

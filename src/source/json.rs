@@ -515,13 +515,22 @@ pub fn is_text(json: &str) -> Result<(), &'static str> {
     unescape(json).map(|_| ())
 }
 
+/// As [`as_text`], of a value that is no string with escapes.
+#[inline]
+pub fn as_plain_text(json: &str) -> Option<&str> {
+    match json.as_bytes() {
+        [] | [b'n', ..] => None,
+        [b'"', .., b'"'] => Some(&json[1..json.len() - 1]),
+        _ => Some(json),
+    }
+}
+
 /// A checked JSON value as `->>` gives it: strings without quotes and escapes, everything else as it stands;
 /// null and missing are `None`.
 #[inline]
 pub fn as_text(json: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
     match json.as_bytes() {
         [] | [b'n', ..] => Ok(None),
-        [b'"', text @ .., b'"'] if !text.contains(&b'\\') => Ok(Some(Cow::Borrowed(&json[1..json.len() - 1]))),
         [b'"', ..] => unescape(&json[1..json.len() - 1]).map(Some),
         _ => Ok(Some(Cow::Borrowed(json))),
     }

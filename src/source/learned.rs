@@ -72,6 +72,8 @@ pub(super) struct Learned {
     pub name_bytes: usize,
     /// Of the next batch.
     pub events_expected: usize,
+    /// The strings of the record at hand have no escapes, as far as that is known.
+    pub plain: bool,
     shapes: Shapes,
     leaves: Vec<Leaf>,
     /// Of the record at hand.
@@ -100,11 +102,13 @@ impl Learned {
     pub fn find(&mut self, text: &str, paths: &Paths, shape: Option<usize>) -> Result<Option<usize>, NotJson> {
         if let Some(leaf) = shape.and_then(|shape| self.leaves.get(shape)) {
             self.strangers = 0;
+            self.plain = self.values.is_plain();
             self.found.clear();
             let values = &self.values;
             self.found.extend(leaf.found.iter().map(|part| values.span(*part)));
             return Ok(shape);
         }
+        self.plain = false;
         json::scan(text, paths, &mut self.found)?;
         self.strangers += 1;
         let shape = match self.shapes.learn(text, &mut self.values) {

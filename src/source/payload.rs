@@ -20,7 +20,7 @@ pub(super) fn object<'a>(
         None => return Ok("{}".into()),
         Some(Payload::Record) => return Ok(text.into()),
         Some(Payload::Path(_)) => found[at.unwrap_or_default()].of(text).into(),
-        Some(Payload::Expr(expr)) => match expr.eval(&RecordEnv { text, found }) {
+        Some(Payload::Expr(expr)) => match expr.eval(&RecordEnv { text, found, plain: false }) {
             Ok(Value::Text(text)) => text.to_string().into(),
             Ok(_) => "".into(),
             Err(e) => return Err(format!("`{name}`: {}", e.0)),

@@ -29,11 +29,13 @@ const CHILDREN_MAX: usize = 64;
 pub struct Values {
     ends: [u32; VALUES_MAX],
     len: usize,
+    /// Some string of the record has an escape.
+    escaped: bool,
 }
 
 impl Default for Values {
     fn default() -> Self {
-        Values { ends: [0; VALUES_MAX], len: 0 }
+        Values { ends: [0; VALUES_MAX], len: 0, escaped: false }
     }
 }
 
@@ -53,6 +55,13 @@ pub struct Part {
 }
 
 impl Values {
+    /// Whether all strings of the record outside of arrays stand for themselves: none has an escape. Of a record that
+    /// [`Shapes::read`] has read.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        !self.escaped
+    }
+
     #[inline(always)]
     fn at(&self, place: Place) -> usize {
         let base = if place.base == 0 { 0 } else { self.ends[(place.base as usize - 1) % VALUES_MAX] };
@@ -150,6 +159,7 @@ impl Shapes {
     fn read_by<L: Look>(&self, text: &str, values: &mut Values) -> Option<(usize, usize)> {
         let bytes = text.as_bytes();
         values.len = 0;
+        values.escaped = false;
         let mut at = 0;
         let mut ways = &self.first;
         'values: loop {
@@ -160,7 +170,7 @@ impl Shapes {
                 }
                 let behind = at + node.literal.len();
                 let end = match node.next {
-                    Next::Value(ValueKind::String) => string_end::<L>(bytes, behind),
+                    Next::Value(ValueKind::String) => string_end::<L>(bytes, behind, &mut values.escaped),
                     Next::Value(ValueKind::Number) => number_end(bytes, behind),
                     Next::Value(ValueKind::Word) => word_end(bytes, behind),
                     Next::Value(ValueKind::Array { depth }) => json::array_len(line(text, behind), depth).map(|len| behind + len),
@@ -189,7 +199,7 @@ impl Shapes {
             self.full = true;
             return None;
         }
-        values.len = 0;
+        (values.len, values.escaped) = (0, true);
         let (mut parent, mut at) = (None, 0);
         for (kind, span) in found {
             parent = Some(self.child(parent, &text[at..span.start], Next::Value(kind))?);
@@ -234,14 +244,18 @@ fn line(text: &str, at: usize) -> &str {
     &rest[..memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len())]
 }
 
-/// The place of the closing quote of a string whose content begins at `at`; `None`: it is no JSON.
+/// The place of the closing quote of a string whose content begins at `at`; `None`: it is no JSON. `escaped`: set where it has
+/// an escape.
 #[inline(always)]
-fn string_end<L: Look>(text: &[u8], mut at: usize) -> Option<usize> {
+fn string_end<L: Look>(text: &[u8], mut at: usize, escaped: &mut bool) -> Option<usize> {
     loop {
         at = L::plain_end(text, at);
         match text.get(at)? {
             b'"' => return Some(at),
-            b'\\' => at += json::escape_len(&text[at..])?,
+            b'\\' => {
+                *escaped = true;
+                at += json::escape_len(&text[at..])?;
+            }
             _ => return None,
         }
     }
@@ -396,6 +410,8 @@ mod tests {
                         assert!(accepted, "{record:?}");
                         let spans: Vec<Span> = leaves[shape].iter().map(|part| values.span(*part)).collect();
                         assert_eq!(spans, found, "{record:?}");
+                        // an escape in a key is no value's
+                        assert_eq!(values.is_plain(), !record.replace("\\u0061", "").contains('\\'), "{record:?}");
                         read += 1;
                     }
                     None if accepted => {
