@@ -68,5 +68,7 @@ fn a_project_names_sources_and_needs_none_for_files() {
     let none = project.foldline(&["inspect", "nothing/*.ndjson"]).exits(66);
     assert!(none.stderr.contains("no file matches"), "{}", none.stderr);
     std::fs::remove_file(project.path("foldline.toml")).unwrap();
+    let nothing = project.foldline(&["inspect"]).exits(66);
+    assert!(nothing.stderr.contains("or name files"), "{}", nothing.stderr);
     project.foldline(&["inspect", "events/*"]).exits(0);
 }

@@ -25,13 +25,13 @@ pub fn inspect(context: &Context, args: InspectArgs) -> Done {
         // a project that is not there is needed by nobody who names files
         Some(what) if looks_like_files(what) => (files(what)?, vec![0]),
         Some(name) => {
-            let project = context.project()?;
+            let project = context.project().map_err(or_name_files)?;
             let source = project.sources.iter().position(|source| source.name.eq_ignore_ascii_case(name));
             let source = source.ok_or_else(|| unknown(&project, name))?;
             (project, vec![source])
         }
         None => {
-            let project = context.project()?;
+            let project = context.project().map_err(or_name_files)?;
             let all = (0..project.sources.len()).collect();
             (project, all)
         }
@@ -58,6 +58,15 @@ pub fn inspect(context: &Context, args: InspectArgs) -> Done {
 /// Whether it is files that are named, and no source.
 fn looks_like_files(what: &str) -> bool {
     what.contains(['*', '?', '[', '/', '.']) || Path::new(what).exists()
+}
+
+/// Where there is no project, files can be named.
+fn or_name_files(errors: Vec<Error>) -> Vec<Error> {
+    let help = |error: Error| match error.kind {
+        Kind::NoInput => error.with_help("or name files: `foldline inspect 'events/*.ndjson'`"),
+        _ => error,
+    };
+    errors.into_iter().map(help).collect()
 }
 
 /// A project of one source, with the envelope's defaults.
