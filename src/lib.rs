@@ -36,3 +36,9 @@ pub mod report;
 pub mod run;
 
 pub mod cli;
+
+/// The random numbers of the tests, for those that stand beside what they test.
+#[cfg(test)]
+#[path = "../tests/common/random.rs"]
+#[allow(dead_code, reason = "the tests below tests/ use the rest")]
+mod random;

@@ -43,12 +43,7 @@ pub fn inspect(project: &Project, source: usize, options: &Options, stop: &Stop)
     let (mut segment, mut lines) = (usize::MAX, 0);
     loop {
         stop.check()?;
-        let mut round = Vec::new();
-        while round.len() < threads * CHUNKS_PER_THREAD
-            && let Some(job) = jobs.next_job()?
-        {
-            round.push(job);
-        }
+        let round = jobs.next_jobs(threads * CHUNKS_PER_THREAD)?;
         if round.is_empty() {
             break;
         }

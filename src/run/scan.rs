@@ -178,7 +178,7 @@ impl Scan<'_> {
         loop {
             self.stop.check()?;
             let begun = Instant::now();
-            let round = self.round(&mut jobs)?;
+            let round = jobs.next_jobs(self.round_chunks())?;
             if round.is_empty() {
                 break;
             }
@@ -276,16 +276,6 @@ impl Scan<'_> {
         let most = usize::try_from(self.memory_bytes / ROUND_SHARE / CHUNK_BYTES).unwrap_or(usize::MAX);
         let wanted = if self.look.teller.is_some() { self.threads } else { ROUND_CHUNKS.max(4 * self.threads) };
         wanted.min(most).max(1)
-    }
-
-    fn round(&self, jobs: &mut Jobs) -> Result<Vec<Job>> {
-        let mut round = Vec::new();
-        while round.len() < self.round_chunks()
-            && let Some(job) = jobs.next_job()?
-        {
-            round.push(job);
-        }
-        Ok(round)
     }
 
     fn piece(&self, decoder: &Decoder, chunk: Chunk, active: &[bool], spares: &Spares) -> Result<Piece> {

@@ -134,6 +134,17 @@ impl Jobs {
         Ok(())
     }
 
+    /// The next chunks of the log, so many at most; none at its end.
+    pub fn next_jobs(&mut self, most: usize) -> Result<Vec<Job>> {
+        let mut jobs = Vec::new();
+        while jobs.len() < most
+            && let Some(job) = self.next_job()?
+        {
+            jobs.push(job);
+        }
+        Ok(jobs)
+    }
+
     /// The next chunk of the log, or `None` at its end.
     pub fn next_job(&mut self) -> Result<Option<Job>> {
         loop {

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::simd::{Look, Portable};
+
 /// How deep arrays and objects may nest.
 pub const DEPTH_MAX: u32 = 128;
 
@@ -128,6 +130,27 @@ pub fn array_len(text: &str, depth: u32) -> Option<usize> {
     }
     let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, depth, visited: 0 };
     scanner.value().ok()?;
+    Some(scanner.at)
+}
+
+/// The end of the number that begins at `at`; `None`: there is none.
+#[inline(always)]
+pub fn number_end(text: &[u8], at: usize) -> Option<usize> {
+    let mut scanner = Scanner { bytes: text, at, depth: 0, visited: 0 };
+    scanner.number().ok()?;
+    Some(scanner.at)
+}
+
+/// The end of the `true`, `false` or `null` that begins at `at`; `None`: there is none.
+#[inline(always)]
+pub fn word_end(text: &[u8], at: usize) -> Option<usize> {
+    let mut scanner = Scanner { bytes: text, at, depth: 0, visited: 0 };
+    let word: &[u8] = match scanner.peek()? {
+        b't' => b"true",
+        b'f' => b"false",
+        _ => b"null",
+    };
+    scanner.word(word).ok()?;
     Some(scanner.at)
 }
 
@@ -356,7 +379,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn word(&mut self, word: &'static [u8]) -> Result<(), NotJson> {
+    fn word(&mut self, word: &[u8]) -> Result<(), NotJson> {
         if !self.bytes[self.at..].starts_with(word) {
             return Err(self.error("a value was expected"));
         }
@@ -364,6 +387,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline]
     fn digits(&mut self) -> Result<(), NotJson> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
@@ -372,6 +396,7 @@ impl Scanner<'_> {
         if self.at == start { Err(self.error("a digit was expected")) } else { Ok(()) }
     }
 
+    #[inline]
     fn number(&mut self) -> Result<(), NotJson> {
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -403,7 +428,7 @@ impl Scanner<'_> {
         self.at += 1;
         let mut escaped = false;
         loop {
-            self.plain_run();
+            self.at = Portable::plain_end(self.bytes, self.at);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -416,31 +441,6 @@ impl Scanner<'_> {
                 Some(_) => return Err(self.error("a control character inside a string")),
                 None => return Err(self.error("the text ends inside a string")),
             }
-        }
-    }
-
-    /// Moves to the next quote, backslash or control character, eight bytes at a time.
-    #[inline]
-    fn plain_run(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const TOPS: u64 = 0x8080_8080_8080_8080;
-        while let Some(eight) = self.bytes.get(self.at..self.at + 8) {
-            let word = u64::from_le_bytes(eight.try_into().expect("eight bytes"));
-            // a byte is 0 exactly where the high bit of (x - 1) & !x is set first (Mycroft's test)
-            let zero = |x: u64| x.wrapping_sub(ONES) & !x;
-            let stop =
-                (zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64)) | (word.wrapping_sub(ONES * 0x20) & !word)) & TOPS;
-            if stop != 0 {
-                self.at += (stop.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 8;
-        }
-        while let Some(b) = self.peek() {
-            if b == b'"' || b == b'\\' || b < 0x20 {
-                return;
-            }
-            self.at += 1;
         }
     }
 
@@ -539,6 +539,7 @@ pub fn as_text(json: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn find(text: &str, path: &[&str]) -> Option<String> {
         let path: Vec<String> = path.iter().map(|s| s.to_string()).collect();
@@ -601,22 +602,6 @@ mod tests {
             }
         }
         assert!(judged > 100, "only {judged} cases were found");
-    }
-
-    /// A small generator of numbers (splitmix64).
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, n: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) % n as u64) as usize
-        }
-
-        fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-            choices[self.below(choices.len())]
-        }
     }
 
     const KEYS: [&str; 8] = [r#""a""#, r#""b""#, r#""\u0061""#, r#""c\n""#, r#""""#, r#""ab""#, r#""ä€😀""#, r#""\ud83d\ude00""#];

@@ -171,8 +171,8 @@ impl Shapes {
                 let behind = at + node.literal.len();
                 let end = match node.next {
                     Next::Value(ValueKind::String) => string_end::<L>(bytes, behind, &mut values.escaped),
-                    Next::Value(ValueKind::Number) => number_end(bytes, behind),
-                    Next::Value(ValueKind::Word) => word_end(bytes, behind),
+                    Next::Value(ValueKind::Number) => json::number_end(bytes, behind),
+                    Next::Value(ValueKind::Word) => json::word_end(bytes, behind),
                     Next::Value(ValueKind::Array { depth }) => json::array_len(line(text, behind), depth).map(|len| behind + len),
                     Next::End(shape) if matches!(bytes.get(behind), None | Some(b'\n')) => return Some((shape, behind)),
                     Next::End(_) => None,
@@ -261,76 +261,11 @@ fn string_end<L: Look>(text: &[u8], mut at: usize, escaped: &mut bool) -> Option
     }
 }
 
-/// The end of `true`, `false` or `null`; `None`: there is none.
-#[inline(always)]
-fn word_end(text: &[u8], at: usize) -> Option<usize> {
-    let rest = text.get(at..)?;
-    let word = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word.as_bytes()))?;
-    Some(at + word.len())
-}
-
-/// The end of a number that begins at `at`; `None`: there is none.
-#[inline(always)]
-fn number_end(text: &[u8], mut at: usize) -> Option<usize> {
-    let digit = |at: usize| matches!(text.get(at), Some(b'0'..=b'9'));
-    if text.get(at) == Some(&b'-') {
-        at += 1;
-    }
-    if !digit(at) {
-        return None;
-    }
-    let zero = text[at] == b'0';
-    at += 1;
-    if zero && digit(at) {
-        return None;
-    }
-    while digit(at) {
-        at += 1;
-    }
-    if text.get(at) == Some(&b'.') {
-        at += 1;
-        if !digit(at) {
-            return None;
-        }
-        while digit(at) {
-            at += 1;
-        }
-    }
-    if let Some(b'e' | b'E') = text.get(at) {
-        at += 1;
-        if let Some(b'+' | b'-') = text.get(at) {
-            at += 1;
-        }
-        if !digit(at) {
-            return None;
-        }
-        while digit(at) {
-            at += 1;
-        }
-    }
-    Some(at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
     use crate::source::json::Paths;
-
-    /// A small generator of numbers (splitmix64).
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, n: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) % n as u64) as usize
-        }
-
-        fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-            choices[self.below(choices.len())]
-        }
-    }
 
     const VALUES: [&str; 24] = [
         r#""""#,

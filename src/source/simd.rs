@@ -160,6 +160,7 @@ mod avx2 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn all_levels_agree(text: &[u8], literal: &Literal) {
         for at in 0..=text.len() {
@@ -177,11 +178,8 @@ mod tests {
 
     #[test]
     fn every_level_gives_the_answers_of_a_byte_by_byte_look() {
-        let mut seed = 1u64;
-        let mut random = |n: usize| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) as usize % n
-        };
+        let mut random = Random(1);
+        let mut random = |n: usize| random.below(n);
         for _ in 0..400 {
             let text: Vec<u8> = (0..random(150))
                 .map(|_| match random(40) {

@@ -39,7 +39,7 @@ use eval::{NoEnv, Node};
 use parse::Parser;
 
 pub use column::Column;
-pub use datetime::{is_finite, parse_rfc3339};
+pub use datetime::{civil_of, is_finite, parse_rfc3339};
 pub(crate) use keywords::is_keyword;
 pub use types::{Type, quote_identifier};
 pub use value::{Interval, MapEntries, MapKey, Value};

@@ -1,25 +1,11 @@
 //! Values as JSON text, fast: no allocation, eight bytes at a time.
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
+use crate::source::simd::{Look, Portable};
+use crate::sql::civil_of;
 
 /// How many bytes at the beginning need no escape within a JSON string: neither controls, quotes nor backslashes.
 pub fn plain_bytes(bytes: &[u8]) -> usize {
-    let mut words = bytes.chunks_exact(8);
-    let mut at = 0;
-    for word in &mut words {
-        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
-        // the lowest high bit of each is set at the first byte that is looked for; bytes beyond ASCII are none
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let found = word.wrapping_sub(ONES * 0x20) & !word | quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash;
-        if found & HIGHS != 0 {
-            return at + ((found & HIGHS).trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = words.remainder();
-    at + rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).unwrap_or(rest.len())
+    Portable::plain_end(bytes, 0)
 }
 
 /// A JSON string.
@@ -102,18 +88,10 @@ fn two(number: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]);
 }
 
-/// `2026-11-25` of days since 1970-01-01 (Howard Hinnant's `civil_from_days`). Years beyond 9999 have more digits, those
+/// `2026-11-25` of days since 1970-01-01. Years beyond 9999 have more digits, those
 /// before the year 1 a minus sign.
 pub fn date(days: i64, out: &mut Vec<u8>) {
-    let z = days.saturating_add(719_468);
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (year, month, day) = civil_of(days);
     if year < 0 {
         out.push(b'-');
     }
