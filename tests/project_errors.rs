@@ -130,9 +130,9 @@ fn a_bad_stream_pattern_says_why() {
 }
 
 #[test]
-fn features_that_are_not_built_say_so_and_what_works() {
-    let more = "preset = \"debezium\"\n";
-    insta::assert_snapshot!(screen("files = [\"events/*.ndjson\"]\n", &format!("files = [\"events/*.csv.gz\"]\n{more}")));
+fn a_preset_or_a_quirk_that_is_not_there_gets_the_nearest_one() {
+    let more = "preset = \"debezum\"\nquirks = [\"kafka-mesage\"]\n";
+    insta::assert_snapshot!(screen("files = [\"events/*.ndjson\"]\n", &format!("files = [\"events/*.ndjson\"]\n{more}")));
 }
 
 #[test]

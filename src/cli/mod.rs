@@ -8,6 +8,7 @@ mod history;
 mod inspect;
 mod path;
 mod plan;
+mod presets;
 mod quarantine;
 mod rollback;
 mod run;
@@ -106,6 +107,8 @@ enum Verb {
     Status,
     /// Publish an earlier generation again, until it is released
     Rollback(rollback::RollbackArgs),
+    /// The systems whose exports are known, and how each is read
+    Presets(presets::PresetsArgs),
     /// Records and events that were set aside
     Quarantine(quarantine::QuarantineArgs),
     /// Print where the current generation of a read model lies, links resolved
@@ -202,6 +205,7 @@ pub fn main() -> ExitCode {
         Verb::History(args) => history::tell(&context, args),
         Verb::Status => status::status(&context),
         Verb::Rollback(args) => rollback::rollback(&context, args),
+        Verb::Presets(args) => presets::presets(&context, args),
         Verb::Quarantine(args) => quarantine::quarantine(&context, args),
         Verb::Path { read_model, all } => path::path(&context, read_model.as_deref(), all),
         Verb::Later(later) => Err(not_built(&later)),

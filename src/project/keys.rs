@@ -129,7 +129,16 @@ pub static SOURCE: TableKeys = TableKeys {
             Shape::OneOf(&["ndjson", "json", "csv", "parquet", "avro"]),
             "The container; default: by the files' extension. Compression (.gz, .zst, .lz4, .snappy) is told by the extension inside it.",
         ),
-        key("preset", Shape::Text, "The envelope and the quirks of a known exporter, for example \"debezium\"."),
+        key(
+            "preset",
+            Shape::TextOrTexts,
+            "The envelope and the quirks of a known exporter, for example \"debezium\"; keys beside it override the preset's. Several nest: a record of the first holds one of the next (`[\"kcat\", \"debezium\"]`). `foldline presets` lists them.",
+        ),
+        key(
+            "quirks",
+            Shape::Texts,
+            "What is done to each record before its envelope is read, in this order; presets are made of it. `foldline presets --quirks` lists them.",
+        ),
         key(
             "order",
             Shape::OneOf(&["log", "position", "time", "version"]),

@@ -18,7 +18,7 @@ use super::toml_walk::{self, Table};
 use super::upcasts::Upcasts;
 use super::variables::Variables;
 use super::{Aggregate, EventTable, KeyColumn, OnBadRecord, OnGap, Order, Project, ReadModel, Source};
-use super::{KEEP_DEFAULT, KEEP_MIN, key_check, read_models, rules, sources, warnings};
+use super::{KEEP_DEFAULT, KEEP_MIN, key_check, presets, read_models, rules, sources, warnings};
 
 /// Errors, and warnings, that are shown at most: each is a screen of its own.
 const SHOWN_MAX: usize = 100;
@@ -45,7 +45,7 @@ pub fn load_text(
 ) -> Result<Project, Vec<Error>> {
     let mut loader = Loader { files: Files::default(), found: Vec::new(), warnings: Vec::new() };
     loader.files.add(file.display().to_string(), text.to_string());
-    let table = toml_walk::read(text, &Variables { given: vars, env }, &mut loader.found);
+    let table = toml_walk::read(text, 0, &Variables { given: vars, env }, &mut loader.found);
     if table.entries.is_empty() && !loader.found.is_empty() {
         return Err(loader.errors());
     }
@@ -72,6 +72,7 @@ impl Loader {
     fn project(&mut self, table: &Table, file: &Path, root: &Path) -> Option<Project> {
         let found = &mut self.found;
         key_check::check(table, found);
+        let table = &presets::apply(table, &mut self.files, found);
         let keep = read_keep(table, found);
         let upcasts = Upcasts::read(table, &self.files, found);
         let sources = sources::read_all(table, root, found);

@@ -11,6 +11,8 @@ pub mod keys;
 mod load;
 mod patterns;
 pub mod plan;
+pub mod presets;
+pub mod quirks;
 mod read_models;
 mod replicas;
 mod rules;
@@ -78,6 +80,8 @@ pub struct Source {
     pub files: Vec<String>,
     /// Where the project says so; else files are told by their first bytes.
     pub format: Option<Format>,
+    /// What is done to records before the envelope is read.
+    pub quirks: quirks::Quirks,
     pub envelope: Envelope,
     /// Over the same slots as the envelope's expressions; records for which it is not true are filtered.
     pub filter: Option<Expr>,

@@ -8,6 +8,7 @@ use super::aggregates::check_name;
 use super::diagnostics::{Diagnostic, Place};
 use super::fingerprint::{Canon, LANGUAGE};
 use super::patterns::is_identifier;
+use super::quirks::{OUTER, Quirks};
 use super::scope::{compile, condition};
 use super::toml_walk::{Entry, NodeKind, Table, Text};
 use super::{Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Order, Payload, Source};
@@ -18,7 +19,6 @@ pub(crate) fn read_all(root: &Table, folder: &Path, found: &mut Vec<Diagnostic>)
 
 fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>) -> Option<Source> {
     check_name("a source", &entry.key, &entry.key_place, found);
-    check_built(table, found);
     let files = table.texts("files");
     if table.get("files").is_none_or(|node| matches!(&node.kind, NodeKind::Array(items) if items.is_empty())) {
         found.push(
@@ -85,9 +85,18 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     canon.add("name", &entry.key);
     // rows of Parquet become lines of NDJSON: the same records
     canon.add("format", "ndjson");
+    let quirks = Quirks::read(table, found);
+    if quirks != Quirks::default() {
+        canon.add("quirks", &quirks.written());
+    }
     for (part, default) in PARTS {
         match written.text(part) {
-            Some(text) => canon.sql(part, text),
+            Some(text) => {
+                canon.sql(part, text);
+                if text.around > 0 {
+                    canon.add("around", &text.around.to_string());
+                }
+            }
             None => canon.add(part, default),
         }
     }
@@ -109,6 +118,7 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
             "parquet" => Some(Format::Parquet),
             _ => None,
         },
+        quirks,
         envelope: envelope?,
         filter,
         order,
@@ -176,13 +186,6 @@ fn absolute(folder: &Path, pattern: &str) -> String {
     }
 }
 
-fn check_built(table: &Table, found: &mut Vec<Diagnostic>) {
-    if let Some(entry) = table.entry("preset") {
-        let instead = "write the envelope: [source.<name>.envelope] with SQL expressions over the record's fields";
-        found.push(Diagnostic::not_built("`preset`", &entry.key_place, instead));
-    }
-}
-
 fn check_format(table: &Table, files: &[&Text], found: &mut Vec<Diagnostic>) {
     if let Some(text) = table.text("format") {
         if matches!(text.value.as_str(), "json" | "csv" | "avro") {
@@ -229,7 +232,7 @@ fn read_envelope(
     place: &Place,
     found: &mut Vec<Diagnostic>,
 ) -> (Option<Envelope>, Option<crate::sql::Expr>) {
-    let mut scope = RecordScope { paths: Vec::new() };
+    let mut scope = RecordScope { paths: Vec::new(), around: 0 };
     let errors = found.len();
     let text = |part: usize| {
         let (key, default) = PARTS[part];
@@ -238,6 +241,7 @@ fn read_envelope(
     let is_null = |text: &Text| text.value.trim().eq_ignore_ascii_case("null");
     let mut part = |index: usize, ty: Type, found: &mut Vec<Diagnostic>| {
         let text = text(index);
+        scope.around = text.around;
         if is_null(&text) { None } else { compile(&text, &mut scope, Some(&ty), found) }
     };
     let stream = part(0, Type::Varchar, found);
@@ -248,10 +252,12 @@ fn read_envelope(
     let id = part(5, Type::Varchar, found);
     let mut payload = |index: usize, found: &mut Vec<Diagnostic>| {
         let text = text(index);
+        scope.around = text.around;
         if is_null(&text) { None } else { read_payload(&text, &mut scope, found) }
     };
     let data = payload(6, found);
     let metadata = payload(7, found);
+    scope.around = filter.map_or(0, |text| text.around);
     let filter = filter.and_then(|text| condition("where", text, &mut scope, found));
     for (value, key) in [(stream.is_some(), "stream"), (event_type.is_some(), "type"), (data.is_some(), "data")] {
         if !value && found.len() == errors {
@@ -270,11 +276,11 @@ fn read_envelope(
 
 fn read_payload(text: &Text, scope: &mut RecordScope, found: &mut Vec<Diagnostic>) -> Option<Payload> {
     if text.value.trim() == "*" {
-        return Some(Payload::Record);
+        return Some(if text.around == 0 { Payload::Record } else { Payload::Path(scope.outwards(&[])) });
     }
     // A part of the record needs no way through text.
     if let Some(path) = dotted(&text.value) {
-        return Some(Payload::Path(path));
+        return Some(Payload::Path(scope.outwards(&path)));
     }
     compile(text, scope, None, found).and_then(|expr| {
         if matches!(expr.ty, Type::Varchar | Type::Json) {
@@ -314,12 +320,21 @@ pub(crate) fn dotted(text: &str) -> Option<Vec<String>> {
 /// Names are paths into the record; every one is text.
 struct RecordScope {
     paths: Vec<Vec<String>>,
+    /// How many records around the innermost one names are looked for.
+    around: usize,
+}
+
+impl RecordScope {
+    fn outwards(&self, path: &[String]) -> Vec<String> {
+        std::iter::repeat_n(OUTER, self.around).map(str::to_string).chain(path.iter().cloned()).collect()
+    }
 }
 
 impl Scope for RecordScope {
     fn resolve(&mut self, path: &[String], _cast: bool) -> Result<Resolved, NameError> {
-        let index = self.paths.iter().position(|other| other == path).unwrap_or_else(|| {
-            self.paths.push(path.to_vec());
+        let from_here = self.outwards(path);
+        let index = self.paths.iter().position(|other| *other == from_here).unwrap_or_else(|| {
+            self.paths.push(from_here);
             self.paths.len() - 1
         });
         Ok(Resolved { slot: Slot(index as u32), ty: Type::Varchar, parts_used: path.len() })

@@ -16,17 +16,19 @@ pub(crate) struct Text {
     pub place: Place,
     /// Where `value` begins in the file, if it stands there byte for byte.
     verbatim: Option<usize>,
+    /// In an envelope: how many records around the innermost one its names are looked for (presets that nest).
+    pub around: usize,
 }
 
 impl Text {
     /// The whole text of a file.
     pub fn of_file(file: usize, value: String) -> Text {
-        Text { place: Place::new(file, 0..value.len()), value, verbatim: Some(0) }
+        Text { place: Place::new(file, 0..value.len()), value, verbatim: Some(0), around: 0 }
     }
 
     /// Text that stands in the file in another form (`take`): errors point at all of it.
     pub fn derived(value: String, place: &Place) -> Text {
-        Text { value, place: place.clone(), verbatim: None }
+        Text { value, place: place.clone(), verbatim: None, around: 0 }
     }
 
     /// The place of some bytes of `value`.
@@ -183,10 +185,11 @@ impl Node {
 }
 
 /// Parses a TOML document and fills its variables. What cannot be parsed or filled is left out and reported.
-pub(crate) fn read(text: &str, variables: &Variables<'_>, found: &mut Vec<Diagnostic>) -> Table {
+/// `file`: the text's index among the files of the diagnostics.
+pub(crate) fn read(text: &str, file: usize, variables: &Variables<'_>, found: &mut Vec<Diagnostic>) -> Table {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors.iter().take(5) {
-        let place = Place::new(0, error.span().unwrap_or(0..0));
+        let place = Place::new(file, error.span().unwrap_or(0..0));
         let said = error.message().trim_end_matches('\n').replace('\n', "; ");
         let header = text[..place.start.min(text.len())].rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('['));
         let bare = text.get(place.start..place.end).is_some_and(|value| value.starts_with(|c: char| c.is_ascii_alphabetic()));
@@ -200,11 +203,12 @@ pub(crate) fn read(text: &str, variables: &Variables<'_>, found: &mut Vec<Diagno
     if !errors.is_empty() {
         return Table::default();
     }
-    Reader { text, variables, found }.table(document.get_ref())
+    Reader { text, file, variables, found }.table(document.get_ref())
 }
 
 struct Reader<'a> {
     text: &'a str,
+    file: usize,
     variables: &'a Variables<'a>,
     found: &'a mut Vec<Diagnostic>,
 }
@@ -215,7 +219,7 @@ impl Reader<'_> {
             .iter()
             .map(|(key, value)| Entry {
                 key: key.get_ref().to_string(),
-                key_place: Place::new(0, key.span()),
+                key_place: Place::new(self.file, key.span()),
                 node: self.node(value.get_ref(), value.span()),
             })
             .collect();
@@ -224,7 +228,7 @@ impl Reader<'_> {
     }
 
     fn node(&mut self, value: &DeValue<'_>, span: Range<usize>) -> Node {
-        let place = Place::new(0, span.clone());
+        let place = Place::new(self.file, span.clone());
         let kind = match value {
             DeValue::String(value) => NodeKind::Text(self.string(value, &place)),
             DeValue::Integer(value) => {
@@ -242,10 +246,11 @@ impl Reader<'_> {
 
     fn string(&mut self, value: &str, place: &Place) -> Text {
         let written = self.text.get(place.start..place.end).unwrap_or("");
-        let text = Text { value: value.to_string(), place: place.clone(), verbatim: content(written, value).map(|i| place.start + i) };
+        let verbatim = content(written, value).map(|i| place.start + i);
+        let text = Text { value: value.to_string(), place: place.clone(), verbatim, around: 0 };
         match self.variables.fill(value) {
             Ok(None) => text,
-            Ok(Some(value)) => Text { value, place: place.clone(), verbatim: None },
+            Ok(Some(value)) => Text { value, place: place.clone(), verbatim: None, around: 0 },
             Err(unfilled) => {
                 self.found.push(Diagnostic::new(unfilled.message, &text.part(unfilled.start..unfilled.end)).help(unfilled.help));
                 text

@@ -13,6 +13,7 @@ use super::envelope::{self, RecordEnv, Refusal, moment, refuse};
 use super::json::{self, Paths, Span};
 use super::learned::{Kind, KnownType, Learned, Way};
 use super::payload::{self, fill_data, fill_text};
+use super::quirks;
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
 use crate::project::{Given, Payload, Project};
@@ -131,8 +132,10 @@ impl<'p> Decoder<'p> {
         let mut batch = Batch::new(chunk.ordinal, chunk.segment, chunk.bytes.len() as u64);
         let mut learned = self.learned().pop().unwrap_or_default();
         learned.begin();
+        let mut buffers = quirks::Buffers::default();
         batch.events.reserve(learned.events_expected);
         let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
+        let quirks = &self.project.sources[self.source].quirks.of_records[..];
         let mut start = 0;
         while start < chunk.bytes.len() {
             if keeps_text {
@@ -141,7 +144,8 @@ impl<'p> Decoder<'p> {
             let number = batch.lines as u32;
             batch.lines += 1;
             batch.records += 1;
-            if let Some(rest) = whole.map(|text| &text[start..])
+            if quirks.is_empty()
+                && let Some(rest) = whole.map(|text| &text[start..])
                 && let Some((shape, len)) = learned.read(rest)
             {
                 record(&rest[..len], Some(shape), number, &mut batch, &mut learned)?;
@@ -167,7 +171,18 @@ impl<'p> Decoder<'p> {
                 batch.empty += 1;
                 continue;
             }
-            record(line, None, number, &mut batch, &mut learned)?;
+            if quirks.is_empty() {
+                record(line, None, number, &mut batch, &mut learned)?;
+                continue;
+            }
+            match quirks::apply(quirks, line, &mut buffers) {
+                Ok(Some(made)) => {
+                    let shape = learned.read(made).map(|(shape, _)| shape);
+                    record(made, shape, number, &mut batch, &mut learned)?;
+                }
+                Ok(None) => batch.empty += 1,
+                Err(reason) => batch.bad.push(Bad { line: number, kind: BadKind::Envelope, reason }),
+            }
         }
         learned.events_expected = batch.events.len() + batch.events.len() / 16;
         self.learned().push(learned);
