@@ -73,6 +73,19 @@ class Logs:
         self._write(path, make)
         return Log(path, events, plain.bytes, path.stat().st_size)
 
+    def container(self, events, name):
+        """The same records in another container or compression: its file's ending. `data` and `metadata` are JSON text in rows."""
+        plain = self.ndjson(events)
+        path = self.folder / f"shop-{events}.{name}"
+
+        def make(to):
+            import containers
+
+            containers.write(plain.path, to, name)
+
+        self._write(path, make)
+        return Log(path, events, plain.bytes, path.stat().st_size)
+
     def parts(self, counts, name="part"):
         """One log in several files with so many events each, in a folder of its own."""
         folder = self.folder / f"{name}-{'-'.join(map(str, counts))}"

@@ -173,6 +173,21 @@ def incremental(rows):
     return f"{rows[0]['events']:,} events.\n\n" + table(["", "seconds", "of the rebuild", "peak MB"], lines)
 
 
+def containers(rows):
+    results = medians(rows, "container")
+    lines = []
+    for name in dict.fromkeys(row["container"] for row in rows):
+        ours, theirs = results.get(("foldline", name)), results.get(("duckdb", name))
+        if not ours:
+            continue
+        columns = [f"{row['bytes'] / row['seconds'] / 1e6:,.0f}" if row else "–" for row in (ours, theirs)]
+        columns.append(ratio(theirs["seconds"] / ours["seconds"]) if theirs else "–")
+        lines.append([f"`.{name}`", size(ours["packed"]), seconds(ours["seconds"]), *columns])
+    text = f"{rows[0]['events']:,} events, {size(rows[0]['bytes'])} of NDJSON in each container, {rows[0]['threads']} threads. `foldline inspect` reads the log as every "
+    text += "run does: it checks, hashes and decodes each record; DuckDB reads every field. MB/s are those of the NDJSON.\n\n"
+    return text + table(["container", "on disk", "seconds", "MB/s", "DuckDB MB/s", "DuckDB's time to foldline's"], lines)
+
+
 def memory(rows):
     budget = rows[0]["budget"]
     text = f"With `--memory {budget}`. Over the size of the log, where the state does not grow (`scripts/bench.d/flat.toml`):\n\n"
@@ -193,6 +208,7 @@ TITLES = {
     "parquet": ("The whole job, from Parquet", whole),
     "replay": ("Replay alone", replay),
     "logs": ("Other logs", logs),
+    "containers": ("Containers", containers),
     "threads": ("One thread and several", threads),
     "sizes": ("Linear in the size of the log", sizes),
     "incremental": ("After 1 % of new events", incremental),

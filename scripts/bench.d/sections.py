@@ -3,11 +3,15 @@
 In every section the contestants take turns, round by round, so that a busy minute of the machine hits all of them.
 """
 
+import json
 import os
+import sys
 
 import contestants
+import measure
 from compare import same_rows
-from contestants import Foldline, Peer
+from containers import CONTAINERS
+from contestants import HERE, Foldline, Peer
 from logs import warm
 from measure import Failed
 
@@ -104,6 +108,23 @@ def threads(bench):
             yield {**row, "what": "inspect", "round": number, "events": log.events, "bytes": log.bytes, "packed": log.packed, "threads": count}
 
 
+def containers(bench):
+    """An audit of the same log in each container, and DuckDB reading every field of it."""
+    events = bench.options.events // 8
+    for name, duckdb in CONTAINERS.items():
+        bench.say(f"  {name}")
+        logs = bench.logs
+        log = {"ndjson": logs.ndjson, "ndjson.zst": logs.zstd, "parquet": logs.parquet}.get(name, lambda n: logs.container(n, name))(events)
+        warm(log.path)
+        about = {"container": name, "events": log.events, "bytes": log.bytes, "packed": log.packed, "threads": bench.options.threads}
+        for number in bench.rounds():
+            yield {**bench.told(bench.foldline().inspect(log.path, bench.options.threads)), "round": number, **about}
+            if duckdb and "duckdb" in bench.options.peers:
+                measured = measure.run([sys.executable, HERE / "containers.py", log.path, name, bench.options.threads], bench.scratch)
+                seconds = json.loads(measured.stdout.splitlines()[-1])["seconds"]
+                yield {**bench.told(contestants.row("duckdb", measured, seconds)), "round": number, **about}
+
+
 def sizes(bench):
     """The same log, more and more of it: its parts are of one size, and each size takes the first ones."""
     unit = min(bench.options.sizes)
@@ -161,4 +182,4 @@ def memory(bench):
         os.remove(log.path)
 
 
-SECTIONS = {function.__name__: function for function in (whole, zstd, parquet, replay, logs, threads, sizes, incremental, memory)}
+SECTIONS = {function.__name__: function for function in (whole, zstd, parquet, replay, logs, containers, threads, sizes, incremental, memory)}

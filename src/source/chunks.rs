@@ -21,6 +21,9 @@ use crate::files;
 /// A chunk's size in bytes, before it is extended to the end of its last line.
 pub const CHUNK_BYTES: u64 = 256 << 10;
 
+/// Chunks of a compressed file that are unpacked ahead of the scan: two rounds, so that unpacking goes on while a round is folded.
+const UNPACKED_AHEAD: usize = 32;
+
 /// How far is looked at once for the end of a line that reaches into the next chunk: most end before.
 const LOOK_BYTES: usize = 4 << 10;
 
@@ -116,7 +119,7 @@ impl Jobs {
         while index < self.segments.len() && self.unpacking.len() < self.ahead_max {
             let segment = &self.segments[index];
             if segment.file.codec != Codec::Plain {
-                let (sender, receiver) = bounded(8);
+                let (sender, receiver) = bounded(UNPACKED_AHEAD);
                 let (segment, most, parts) = (segment.clone(), self.record_bytes_max, self.ahead_max);
                 std::thread::Builder::new()
                     .name("unpack".into())
