@@ -74,6 +74,9 @@ pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
                 return Err(misfit());
             }
             let text = json::as_text(json)?.unwrap_or_default();
+            if let Some(bytes) = (*ty == Type::Blob).then(|| hex_bytes(&text)).flatten() {
+                return Ok(Value::Blob(Arc::new(bytes)));
+            }
             cast_text(&text, ty).map_err(|e| e.0)
         }
         Type::List(inner) => {
@@ -153,6 +156,18 @@ fn plain_number(text: &[u8], scale: u8) -> Option<i64> {
     let missing = scale.checked_sub(behind_point.unwrap_or_default())?;
     let number = number * 10i64.pow(missing as u32);
     Some(if negative { -number } else { number })
+}
+
+/// The bytes of `\x` and hexadecimal digits behind it, as PostgreSQL writes a bytea; `None`: it is written otherwise (DuckDB
+/// has a `\x` before each byte).
+fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("\\x")?.as_bytes();
+    let half = |digit: u8| char::from(digit).to_digit(16).map(|half| half as u8);
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(half(*high)? << 4 | half(*low)?)).collect()
 }
 
 /// A JSON text in a message: its beginning, and without characters that would steer a terminal.
@@ -272,6 +287,18 @@ mod tests {
         assert!(convert("1e400", &Type::Double).is_err());
         assert_eq!(convert("1e-400", &Type::BigInt).ok(), None);
         assert_eq!(convert("-0", &Type::BigInt), Ok(Value::Int(0)));
+    }
+
+    #[test]
+    fn bytes_are_read_as_postgresql_and_as_duckdb_write_them() {
+        let bytes = |json: &str| convert(json, &Type::Blob).map(|value| format!("{value:?}"));
+        let blob = |bytes: &[u8]| Ok(format!("{:?}", Value::Blob(Arc::new(bytes.to_vec()))));
+        assert_eq!(bytes(r#""\\xdeadBEEF00""#), blob(&[0xde, 0xad, 0xbe, 0xef, 0]));
+        assert_eq!(bytes(r#""\\x""#), blob(&[]));
+        assert_eq!(bytes(r#""\\xDE\\xAD""#), blob(&[0xde, 0xad]));
+        assert_eq!(bytes(r#""\\xDEz""#), blob(&[0xde, b'z']));
+        assert_eq!(bytes(r#""plain""#), blob(b"plain"));
+        assert!(bytes(r#""\\x1""#).is_err());
     }
 
     #[test]
