@@ -54,6 +54,7 @@ quirks! {
     RecordQuirk {
         Debezium = "debezium", "opens `{schema, payload}`, and writes decimals and times as numbers and texts by the schema";
         KafkaMessage = "kafka-message", "makes an object of the flat list of headers (of two with one name the last one counts)";
+        Wal2json = "wal2json", "makes of the columns of wal2json's format version 2 the row `after` and the row `before` the change";
     }
 }
 

@@ -8,7 +8,9 @@ mod debezium;
 mod kafka;
 mod object;
 mod open;
+mod wal2json;
 
+use crate::printable::printable_start;
 use crate::project::quirks::{Quirk, RecordQuirk};
 
 /// What a quirk makes of a record.
@@ -51,7 +53,13 @@ fn run(quirk: &Quirk, record: &str, out: &mut String) -> Result<Made, String> {
         Quirk::Open(path) => open::open(record, path, out),
         Quirk::Record(RecordQuirk::Debezium) => debezium::debezium(record, out),
         Quirk::Record(RecordQuirk::KafkaMessage) => kafka::message(record, out),
+        Quirk::Record(RecordQuirk::Wal2json) => wal2json::wal2json(record, out),
     }
+}
+
+/// A value in a message.
+fn short(json: &str) -> String {
+    printable_start(json, 60)
 }
 
 /// Whether a JSON value is null.
