@@ -55,6 +55,7 @@ quirks! {
         Debezium = "debezium", "opens `{schema, payload}`, and writes decimals and times as numbers and texts by the schema";
         ExtendedJson = "extended-json", "writes the values that MongoDB's extended JSON wraps: `{\"$numberLong\": \"5\"}` becomes 5";
         KafkaMessage = "kafka-message", "makes an object of the flat list of headers (of two with one name the last one counts)";
+        MongoDb = "mongodb-change", "makes of a change stream's documents and descriptions the document `after` and `before` the change";
         Wal2json = "wal2json", "makes of the columns of wal2json's format version 2 the row `after` and the row `before` the change";
     }
 }

@@ -7,6 +7,7 @@
 mod debezium;
 mod extended_json;
 mod kafka;
+mod mongodb;
 mod object;
 mod open;
 mod wal2json;
@@ -55,6 +56,7 @@ fn run(quirk: &Quirk, record: &str, out: &mut String) -> Result<Made, String> {
         Quirk::Record(RecordQuirk::Debezium) => debezium::debezium(record, out),
         Quirk::Record(RecordQuirk::KafkaMessage) => kafka::message(record, out),
         Quirk::Record(RecordQuirk::ExtendedJson) => extended_json::extended_json(record, out),
+        Quirk::Record(RecordQuirk::MongoDb) => mongodb::change(record, out),
         Quirk::Record(RecordQuirk::Wal2json) => wal2json::wal2json(record, out),
     }
 }
