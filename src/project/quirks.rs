@@ -53,6 +53,7 @@ quirks! {
     /// What is done to each record by itself.
     RecordQuirk {
         Debezium = "debezium", "opens `{schema, payload}`, and writes decimals and times as numbers and texts by the schema";
+        DynamoDb = "dynamodb", "takes the types off the attributes of a DynamoDB export, and says what its images tell";
         ExtendedJson = "extended-json", "writes the values that MongoDB's extended JSON wraps: `{\"$numberLong\": \"5\"}` becomes 5";
         KafkaMessage = "kafka-message", "makes an object of the flat list of headers (of two with one name the last one counts)";
         MongoDb = "mongodb-change", "makes of a change stream's documents and descriptions the document `after` and `before` the change";

@@ -5,6 +5,7 @@
 //! read again: when a log is sorted, when an event waits, when quarantine is retried.
 
 mod debezium;
+mod dynamodb;
 mod extended_json;
 mod kafka;
 mod mongodb;
@@ -55,6 +56,7 @@ fn run(quirk: &Quirk, record: &str, out: &mut String) -> Result<Made, String> {
         Quirk::Open(path) => open::open(record, path, out),
         Quirk::Record(RecordQuirk::Debezium) => debezium::debezium(record, out),
         Quirk::Record(RecordQuirk::KafkaMessage) => kafka::message(record, out),
+        Quirk::Record(RecordQuirk::DynamoDb) => dynamodb::change(record, out),
         Quirk::Record(RecordQuirk::ExtendedJson) => extended_json::extended_json(record, out),
         Quirk::Record(RecordQuirk::MongoDb) => mongodb::change(record, out),
         Quirk::Record(RecordQuirk::Wal2json) => wal2json::wal2json(record, out),
