@@ -15,7 +15,7 @@ macro_rules! presets {
     };
 }
 
-presets!["debezium", "debezium-flat", "dynamodb-export", "kcat", "mongodb-change-streams", "wal2json-v2"];
+presets!["debezium", "debezium-flat", "dynamodb-export", "kcat", "maxwell", "mongodb-change-streams", "wal2json-v2"];
 
 /// A preset as a list of them shows it.
 pub struct Preset {

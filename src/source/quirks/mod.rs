@@ -8,6 +8,7 @@ mod debezium;
 mod dynamodb;
 mod extended_json;
 mod kafka;
+mod maxwell;
 mod mongodb;
 mod object;
 mod open;
@@ -58,6 +59,7 @@ fn run(quirk: &Quirk, record: &str, out: &mut String) -> Result<Made, String> {
         Quirk::Record(RecordQuirk::KafkaMessage) => kafka::message(record, out),
         Quirk::Record(RecordQuirk::DynamoDb) => dynamodb::change(record, out),
         Quirk::Record(RecordQuirk::ExtendedJson) => extended_json::extended_json(record, out),
+        Quirk::Record(RecordQuirk::Maxwell) => maxwell::change(record, out),
         Quirk::Record(RecordQuirk::MongoDb) => mongodb::change(record, out),
         Quirk::Record(RecordQuirk::Wal2json) => wal2json::wal2json(record, out),
     }
