@@ -17,7 +17,7 @@ pub mod level;
 pub mod parquet;
 pub mod passed;
 mod payload;
-mod quirks;
+pub mod quirks;
 pub mod sequence;
 pub mod shape;
 mod simd;

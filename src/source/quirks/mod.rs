@@ -11,6 +11,7 @@ mod kafka;
 mod maxwell;
 mod mongodb;
 mod object;
+pub mod of_files;
 mod open;
 mod wal2json;
 
