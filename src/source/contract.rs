@@ -77,7 +77,10 @@ pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
             if let Some(bytes) = (*ty == Type::Blob).then(|| hex_bytes(&text)).flatten() {
                 return Ok(Value::Blob(Arc::new(bytes)));
             }
-            cast_text(&text, ty).map_err(|e| e.0)
+            match with_era(&text).filter(|_| matches!(ty, Type::Date | Type::Timestamp | Type::TimestampTz)) {
+                Some(text) => cast_text(&text, ty).map_err(|e| e.0),
+                None => cast_text(&text, ty).map_err(|e| e.0),
+            }
         }
         Type::List(inner) => {
             let items = elements(json).ok_or_else(misfit)?;
@@ -168,6 +171,14 @@ fn hex_bytes(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     pairs.iter().map(|[high, low]| Some(half(*high)? << 4 | half(*low)?)).collect()
+}
+
+/// A day or a time before the year 1 as DuckDB writes it, `0044-03-15 (BC) 10:25:08`, where it stands there as PostgreSQL
+/// writes it, `0044-03-15 10:25:08 BC`: a cast would take that day for one of our era.
+fn with_era(text: &str) -> Option<String> {
+    let front = text.strip_suffix(" BC")?;
+    let (day, time) = front.split_at(front.find(' ').unwrap_or(front.len()));
+    Some(format!("{day} (BC){time}"))
 }
 
 /// A JSON text in a message: its beginning, and without characters that would steer a terminal.
@@ -299,6 +310,19 @@ mod tests {
         assert_eq!(bytes(r#""\\xDEz""#), blob(&[0xde, b'z']));
         assert_eq!(bytes(r#""plain""#), blob(b"plain"));
         assert!(bytes(r#""\\x1""#).is_err());
+    }
+
+    #[test]
+    fn days_before_the_year_1_are_read_as_postgresql_and_as_duckdb_write_them() {
+        let same = |postgres: &str, duckdb: &str, ty: &Type| {
+            let (found, expected) = (convert(postgres, ty), convert(duckdb, ty));
+            assert!(expected.is_ok() && found == expected, "{postgres}: {found:?}, {expected:?}");
+        };
+        same("\"4713-01-01 BC\"", "\"4713-01-01 (BC)\"", &Type::Date);
+        same("\"0044-03-15 10:25:08 BC\"", "\"0044-03-15 (BC) 10:25:08\"", &Type::Timestamp);
+        same("\"0044-03-15 12:25:08.5+02 BC\"", "\"0044-03-15 (BC) 10:25:08.5+00\"", &Type::TimestampTz);
+        assert!(convert("\"BC\"", &Type::Date).is_err() && convert("\" BC\"", &Type::Timestamp).is_err());
+        assert_eq!(convert("\"50 BC\"", &Type::Varchar), Ok(Value::text("50 BC")));
     }
 
     #[test]

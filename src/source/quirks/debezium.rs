@@ -280,11 +280,8 @@ pub(super) fn timestamp(nanos: i128) -> Result<String, String> {
     let day = nanos.div_euclid(DAY_NANOS);
     let date = date(i64::try_from(day).map_err(|_| format!("{nanos} ns since 1970 are no time"))?)?;
     let time = time(nanos.rem_euclid(DAY_NANOS))?;
-    // the era stands last, as DuckDB reads it
-    Ok(match date.strip_suffix(" (BC)") {
-        Some(date) => format!("{date} {time} (BC)"),
-        None => format!("{date}T{time}"),
-    })
+    // the era stands behind the day, where DuckDB has it
+    Ok(if date.ends_with(')') { format!("{date} {time}") } else { format!("{date}T{time}") })
 }
 
 #[cfg(test)]
@@ -319,6 +316,9 @@ mod tests {
         assert_eq!(date(-719_163).unwrap(), "0001-12-31 (BC)");
         assert_eq!(timestamp(1_679_581_805_123_456_000).unwrap(), "2023-03-23T14:30:05.123456");
         assert_eq!(timestamp(-1).unwrap(), "1969-12-31T23:59:59.999999999");
+        let caesar = timestamp(-63_517_786_492 * 1_000_000_000).unwrap();
+        assert_eq!(caesar, "0044-03-15 (BC) 10:25:08");
+        assert!(crate::source::contract::convert(&quoted(&caesar), &crate::sql::Type::Timestamp).is_ok());
         assert_eq!(time(36_803_000_000_000).unwrap(), "10:13:23");
         assert_eq!(time(DAY_NANOS).unwrap(), "24:00:00");
         assert!(time(-1).is_err() && timestamp(i128::MAX / 2).is_err());

@@ -118,9 +118,7 @@ fn date(inner: &str, out: &mut String) -> Result<bool, String> {
     unwrap(inner, &mut millis)?;
     let millis: i64 = millis.parse().map_err(|_| format!("`$date` is {}, no number of milliseconds", super::short(inner)))?;
     let mut text = timestamp(millis as i128 * 1_000_000)?;
-    if !text.ends_with(')') {
-        text.push('Z');
-    }
+    text.push('Z');
     quote(&text, out);
     Ok(true)
 }
