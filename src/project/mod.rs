@@ -25,6 +25,7 @@ mod targets;
 mod tests_and_schedules;
 mod toml_walk;
 mod upcasts;
+pub mod values;
 mod variables;
 mod warnings;
 
@@ -82,6 +83,8 @@ pub struct Source {
     pub format: Option<Format>,
     /// What is done to records before the envelope is read.
     pub quirks: quirks::Quirks,
+    /// How it writes the values of declared columns.
+    pub values: values::Values,
     pub envelope: Envelope,
     /// Over the same slots as the envelope's expressions; records for which it is not true are filtered.
     pub filter: Option<Expr>,

@@ -23,6 +23,7 @@ pub mod shape;
 mod simd;
 pub mod unpack;
 pub mod upcast;
+mod written;
 
 pub use batch::{Bad, BadKind, Batch, Block, Events, Origin, Route};
 pub use decode::Decoder;

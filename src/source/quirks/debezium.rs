@@ -63,7 +63,8 @@ pub(super) fn debezium(record: &str, out: &mut String) -> Result<Made, String> {
     let mut event = Object::read(payload).map_err(|e| format!("`payload`: {e}"))?;
     for field in &schema.fields {
         let Some(name) = field.field.as_deref().filter(|name| matches!(*name, "before" | "after")) else { continue };
-        let Some(image) = event.get(name) else { continue };
+        // a row that is a text is a document of MongoDB, see `write`
+        let Some(image) = event.get(name).filter(|image| !image.starts_with('"')) else { continue };
         if let Some(written) = converted(image, field).map_err(|e| format!("`{name}`: {e}"))? {
             event.set(if name == "before" { "before" } else { "after" }, written);
         }
@@ -199,7 +200,8 @@ fn scale_of(schema: &Schema) -> Option<i32> {
     scale.trim_matches('"').parse().ok()
 }
 
-pub(super) fn bytes_of(json: &str) -> Result<Vec<u8>, String> {
+/// The bytes that a JSON string has in base64.
+pub(in crate::source) fn bytes_of(json: &str) -> Result<Vec<u8>, String> {
     let text: String = serde_json::from_str(json).map_err(|e| e.to_string())?;
     STANDARD.decode(&text).map_err(|e| format!("`{text}` is no base64: {e}"))
 }
@@ -209,7 +211,7 @@ const DECIMAL_BYTES_MAX: usize = 256;
 const SCALE_MAX: i32 = 1000;
 
 /// A big-endian two's complement with so many digits behind its point, as a JSON number.
-pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<String, String> {
+pub(in crate::source) fn decimal(bytes: &[u8], scale: i32) -> Result<String, String> {
     if bytes.len() > DECIMAL_BYTES_MAX || scale.abs() > SCALE_MAX {
         return Err(format!("a decimal of {} bytes and scale {scale} is too large", bytes.len()));
     }
@@ -257,13 +259,15 @@ pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<String, String> {
     Ok(out)
 }
 
-fn date(days: i64) -> Result<String, String> {
+/// A day as ISO 8601 writes it, counted from 1970-01-01.
+pub(in crate::source) fn date(days: i64) -> Result<String, String> {
     let days = i32::try_from(days).map_err(|_| format!("{days} days since 1970 are no date"))?;
     let (year, month, day) = civil_of(days as i64);
     Ok(if year > 0 { format!("{year:04}-{month:02}-{day:02}") } else { format!("{:04}-{month:02}-{day:02} (BC)", 1 - year) })
 }
 
-fn time(nanos: i128) -> Result<String, String> {
+/// A time of a day, in nanoseconds since midnight.
+pub(in crate::source) fn time(nanos: i128) -> Result<String, String> {
     if !(0..=DAY_NANOS).contains(&nanos) {
         return Err(format!("{nanos} ns are no time of a day"));
     }
@@ -276,7 +280,7 @@ fn time(nanos: i128) -> Result<String, String> {
 }
 
 /// A moment in nanoseconds since 1970, as ISO 8601 writes it, without a zone.
-pub(super) fn timestamp(nanos: i128) -> Result<String, String> {
+pub(in crate::source) fn timestamp(nanos: i128) -> Result<String, String> {
     let day = nanos.div_euclid(DAY_NANOS);
     let date = date(i64::try_from(day).map_err(|_| format!("{nanos} ns since 1970 are no time"))?)?;
     let time = time(nanos.rem_euclid(DAY_NANOS))?;
@@ -349,6 +353,8 @@ mod tests {
         let expected = r#"{"before":null,"after":{"_id":1004,"at":"1970-01-01T00:00:00Z"},"op":"c"}"#;
         assert_eq!(event(mongo).unwrap().unwrap(), expected);
         assert_eq!(event(&format!(r#"{{"schema":null,"payload":{mongo}}}"#)).unwrap().unwrap(), expected);
+        let schema = r#"{"fields":[{"field":"after","type":"string","name":"io.debezium.data.Json"},{"field":"op","type":"string"}]}"#;
+        assert_eq!(event(&format!(r#"{{"schema":{schema},"payload":{mongo}}}"#)).unwrap().unwrap(), expected);
         assert!(event(r#"{"after":"no document","op":"c"}"#).is_err());
         let flat = r#"{"schema":{"type":"struct","fields":[{"field":"day","type":"int32","name":"io.debezium.time.Date"}]},"payload":{"day":0,"__op":"c"}}"#;
         assert_eq!(event(flat).unwrap().unwrap(), r#"{"day":"1970-01-01","__op":"c"}"#);

@@ -4,13 +4,13 @@
 //! A quirk sees one record and nothing else, so that chunks are decoded by all threads and a record means the same wherever it is
 //! read again: when a log is sorted, when an event waits, when quarantine is retried.
 
-mod debezium;
+pub(super) mod debezium;
 mod dynamodb;
 mod extended_json;
 mod kafka;
 mod maxwell;
 mod mongodb;
-mod object;
+pub(super) mod object;
 pub mod of_files;
 mod open;
 mod wal2json;
