@@ -6,6 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{Project, adds_up, assert_same_rows, duckdb, literal};
+use foldline::source::quirks::of_files::{Canal, Rewrite, Wal2jsonV1};
 
 fn sample(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
@@ -119,4 +120,98 @@ fn maxwells_inserts_updates_and_deletes_give_the_rows_that_were_written_last() {
         raw(&project)
     );
     assert_same_rows(&duckdb(), &published(&project, "id, name, description, weight"), &rows);
+}
+
+/// What a file's quirk makes of records.
+fn rewritten<'r>(rewrite: &mut dyn Rewrite, records: impl IntoIterator<Item = &'r str>) -> Vec<serde_json::Value> {
+    let mut out = String::new();
+    records.into_iter().for_each(|record| rewrite.record(record, &mut out).unwrap_or_else(|e| panic!("{e}\n{record}")));
+    rewrite.end(&mut out).unwrap();
+    out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}\n{line}"))).collect()
+}
+
+#[test]
+fn a_message_of_canal_has_numbers_where_mysql_has_them_and_the_row_before() {
+    let Some(log) = records(&["debezium/cannal_json.1"]) else { return };
+    let lines = rewritten(&mut Canal, log.lines());
+    assert_eq!(lines.len(), log.lines().count(), "each has one row");
+    let update = lines.iter().find(|line| line["op"] == "update").unwrap();
+    assert_eq!((&update["after"]["balance"], &update["before"]["balance"]), (&1500.62.into(), &1000.62.into()));
+    assert_eq!((&update["before"]["id"], &update["before"]["name"], &update["before"]["is_adult"]), (&1.into(), &"mike".into(), &0.into()));
+    let Some(flat) = records(&["debezium/canal-json.txt"]) else { return };
+    let lines = rewritten(&mut Canal, flat.lines());
+    assert_eq!(lines.len(), flat.lines().count());
+    for line in &lines {
+        assert_eq!(line["op"].as_str().unwrap().to_uppercase(), line["type"].as_str().unwrap());
+        assert!(line[if line["op"] == "delete" { "before" } else { "after" }].is_object(), "{line}");
+    }
+}
+
+/// The outputs that wal2json's own tests expect.
+#[test]
+fn every_change_that_wal2jsons_tests_write_in_version_1_is_read() {
+    let Some(folder) = sample("wal2json/default.out").and_then(|file| file.parent().map(Path::to_path_buf)) else { return };
+    let (mut changes, mut lines) = (0, 0);
+    for file in common::files_below(&folder) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let documents = text.lines().map(str::trim).filter(|line| line.starts_with("{\"change\"") || line.starts_with("{\"xid\""));
+        for document in documents {
+            // psql ends a line of several with a +
+            let Ok(parsed) = serde_json::from_str::<serde_json::Value>(document) else { continue };
+            changes += parsed["change"].as_array().unwrap().len();
+            let made = rewritten(&mut Wal2jsonV1, [document]);
+            for (line, change) in made.iter().zip(parsed["change"].as_array().unwrap()) {
+                assert_eq!(line["op"], change["kind"]);
+                let names = change["columnnames"].as_array().map_or(0, Vec::len);
+                assert_eq!(
+                    line["after"].as_object().filter(|_| change["kind"] != "message").map_or(0, |row| row.len()),
+                    names,
+                    "{document}"
+                );
+            }
+            lines += made.len();
+        }
+    }
+    assert!(changes > 0 && changes == lines, "{changes} changes, {lines} lines");
+}
+
+#[test]
+fn every_change_that_wal2jsons_tests_write_in_version_2_is_an_event() {
+    let Some(folder) = sample("wal2json/default.out").and_then(|file| file.parent().map(Path::to_path_buf)) else { return };
+    let mut log = String::new();
+    for file in common::files_below(&folder) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let changes = text.lines().map(str::trim).filter(|line| line.starts_with("{\"action\"") && line.ends_with('}'));
+        changes.for_each(|change| log.extend([change, "\n"]));
+    }
+    let project = Project::new(
+        r#"
+[source.s]
+files = "log.ndjson"
+preset = "wal2json-v2"
+[aggregate.change]
+key = { kind = "event.type" }
+[aggregate.change.state]
+n = "BIGINT DEFAULT 0"
+[aggregate.change.on."*"]
+set.n = "n + 1"
+[read_model.published]
+sql = "SELECT kind, n FROM change"
+[[read_model.published.to]]
+parquet = "out/published.parquet"
+"#,
+    );
+    project.write("log.ndjson", log);
+    let report = adds_up(&project.foldline(&["run", "--json"]).exits(0), "wal2json's tests");
+    assert_eq!(report["sources"][0]["bad"], 0, "{report:#}");
+    let rows = format!(
+        "WITH change AS (SELECT j->>'action' AS action, j->>'schema' AS schema, j->>'table' AS name FROM {})
+         SELECT CASE WHEN action = 'M' THEN 'message' ELSE
+                  CASE WHEN schema = 'public' THEN '' ELSE schema || '.' END || name || '.' ||
+                  CASE action WHEN 'I' THEN 'insert' WHEN 'U' THEN 'update' WHEN 'D' THEN 'delete' WHEN 'T' THEN 'truncate' END END AS kind,
+                count(*) AS n
+         FROM change WHERE action NOT IN ('B', 'C') GROUP BY ALL",
+        raw(&project)
+    );
+    assert_same_rows(&duckdb(), &published(&project, "kind, n"), &rows);
 }
