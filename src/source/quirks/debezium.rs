@@ -64,7 +64,10 @@ pub(super) fn debezium(record: &str, out: &mut String) -> Result<Made, String> {
     for field in &schema.fields {
         let Some(name) = field.field.as_deref().filter(|name| matches!(*name, "before" | "after")) else { continue };
         // a row that is a text is a document of MongoDB, see `write`
-        let Some(image) = event.get(name).filter(|image| !image.starts_with('"')) else { continue };
+        if field.r#type == "string" {
+            continue;
+        }
+        let Some(image) = event.get(name) else { continue };
         if let Some(written) = converted(image, field).map_err(|e| format!("`{name}`: {e}"))? {
             event.set(if name == "before" { "before" } else { "after" }, written);
         }
