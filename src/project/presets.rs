@@ -15,7 +15,11 @@ macro_rules! presets {
     };
 }
 
-presets!["debezium", "kcat"];
+presets![
+    "debezium",
+    "kcat",
+    "outbox",
+];
 
 /// A preset as a list of them shows it.
 pub struct Preset {
