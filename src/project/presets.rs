@@ -18,6 +18,7 @@ macro_rules! presets {
 presets![
     "debezium",
     "kcat",
+    "marten",
     "message-db",
     "outbox",
 ];
