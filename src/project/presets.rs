@@ -16,6 +16,7 @@ macro_rules! presets {
 }
 
 presets![
+    "commanded",
     "debezium",
     "kcat",
     "marten",
