@@ -18,6 +18,7 @@ macro_rules! presets {
 presets![
     "commanded",
     "debezium",
+    "eventsourcingdb",
     "kcat",
     "marten",
     "message-db",
