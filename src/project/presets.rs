@@ -16,6 +16,7 @@ macro_rules! presets {
 }
 
 presets![
+    "axon",
     "commanded",
     "debezium",
     "eventsourcingdb",
