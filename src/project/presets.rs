@@ -21,6 +21,7 @@ presets![
     "debezium",
     "eventsourcingdb",
     "kcat",
+    "kurrentdb",
     "marten",
     "message-db",
     "outbox",
