@@ -25,6 +25,7 @@ presets![
     "marten",
     "message-db",
     "outbox",
+    "rails-event-store",
 ];
 
 /// A preset as a list of them shows it.
