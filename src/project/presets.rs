@@ -19,6 +19,7 @@ presets![
     "axon",
     "commanded",
     "debezium",
+    "eventsourcing-py",
     "eventsourcingdb",
     "kcat",
     "kurrentdb",
