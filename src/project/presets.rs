@@ -18,6 +18,7 @@ macro_rules! presets {
 presets![
     "axon",
     "commanded",
+    "cqrs-es",
     "debezium",
     "eventsourcing-py",
     "eventsourcingdb",
