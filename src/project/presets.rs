@@ -27,6 +27,7 @@ presets![
     "marten",
     "message-db",
     "outbox",
+    "outbox-masstransit",
     "rails-event-store",
 ];
 
