@@ -27,6 +27,7 @@ presets![
     "marten",
     "message-db",
     "outbox",
+    "outbox-eventuate",
     "outbox-masstransit",
     "rails-event-store",
 ];
