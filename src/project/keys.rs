@@ -62,6 +62,7 @@ pub static TABLES: &[&TableKeys] = &[
     &PROJECT,
     &SOURCE,
     &ENVELOPE,
+    &VALUES,
     &UPCAST,
     &UPCAST_INTO,
     &AGGREGATE,
@@ -171,6 +172,7 @@ pub static SOURCE: TableKeys = TableKeys {
             "What a consumed file that is gone does: stop the run (fail, the default), or let it go on from the snapshot (keep).",
         ),
         key("envelope", Shape::Table(&ENVELOPE), "Where a record holds the parts of an event."),
+        key("values", Shape::Table(&VALUES), "How the values of declared columns are written, where records do not say so themselves."),
     ],
 };
 
@@ -187,6 +189,30 @@ pub static ENVELOPE: TableKeys = TableKeys {
         key("id", Shape::Expression, "The event's identity; default: id."),
         key("data", Shape::Expression, "The payload: an object or a string that holds JSON; `*` means the whole record; default: data."),
         key("metadata", Shape::Expression, "The metadata, seen as `meta.`: an object or a string that holds JSON; default: metadata."),
+    ],
+};
+
+pub static VALUES: TableKeys = TableKeys {
+    id: "values",
+    title: "[source.<name>.values]",
+    description: "How a source writes values that JSON has no form for, as Debezium does without a schema.",
+    keys: &[
+        key(
+            "decimals",
+            Shape::OneOf(&["text", "base64"]),
+            "Texts of DECIMAL columns: digits (text, the default), or base64 of a big-endian two's complement with the column's scale.",
+        ),
+        key("dates", Shape::OneOf(&["text", "days"]), "Numbers of DATE columns: an error (text, the default), or days since 1970."),
+        key(
+            "timestamps",
+            Shape::OneOf(&["text", "ms", "us", "ns"]),
+            "Numbers of TIMESTAMP and TIMESTAMPTZ columns: an error (text, the default), or what they count since 1970.",
+        ),
+        key(
+            "times",
+            Shape::OneOf(&["text", "ms", "us", "ns"]),
+            "Numbers of TIME columns: an error (text, the default), or what they count since midnight.",
+        ),
     ],
 };
 

@@ -25,6 +25,7 @@ mod targets;
 mod tests_and_schedules;
 mod toml_walk;
 mod upcasts;
+pub mod values;
 mod variables;
 mod warnings;
 
@@ -82,6 +83,8 @@ pub struct Source {
     pub format: Option<Format>,
     /// What is done to records before the envelope is read.
     pub quirks: quirks::Quirks,
+    /// How it writes the values of declared columns.
+    pub values: values::Values,
     pub envelope: Envelope,
     /// Over the same slots as the envelope's expressions; records for which it is not true are filtered.
     pub filter: Option<Expr>,
@@ -377,9 +380,14 @@ pub enum FieldRole {
     Presence { partial: bool },
 }
 
-/// What Debezium writes for a large value that did not change: as text, as bytes in base64, as an array.
-const UNAVAILABLE: [&str; 3] =
-    ["\"__debezium_unavailable_value\"", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"", "[\"__debezium_unavailable_value\"]"];
+/// What Debezium writes for a large value that did not change: as text, as bytes in base64 or, once the schema was read, in
+/// hexadecimal, as an array.
+const UNAVAILABLE: [&str; 4] = [
+    "\"__debezium_unavailable_value\"",
+    "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"",
+    "\"\\\\x5f5f646562657a69756d5f756e617661696c61626c655f76616c7565\"",
+    "[\"__debezium_unavailable_value\"]",
+];
 
 impl FieldRole {
     /// Whether a column's JSON (empty: missing) stands for a value, null included. `partial`: a missing column did not

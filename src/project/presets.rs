@@ -20,16 +20,21 @@ presets![
     "commanded",
     "cqrs-es",
     "debezium",
+    "debezium-flat",
+    "dynamodb-export",
     "eventsourcing-py",
     "eventsourcingdb",
     "kcat",
     "kurrentdb",
     "marten",
+    "maxwell",
     "message-db",
+    "mongodb-change-streams",
     "outbox",
     "outbox-eventuate",
     "outbox-masstransit",
     "rails-event-store",
+    "wal2json-v2",
 ];
 
 /// A preset as a list of them shows it.

@@ -53,7 +53,12 @@ quirks! {
     /// What is done to each record by itself.
     RecordQuirk {
         Debezium = "debezium", "opens `{schema, payload}`, and writes decimals and times as numbers and texts by the schema";
+        DynamoDb = "dynamodb", "takes the types off the attributes of a DynamoDB export, and says what its images tell";
+        ExtendedJson = "extended-json", "writes the values that MongoDB's extended JSON wraps: `{\"$numberLong\": \"5\"}` becomes 5";
         KafkaMessage = "kafka-message", "makes an object of the flat list of headers (of two with one name the last one counts)";
+        Maxwell = "maxwell", "makes of Maxwell's `data` and `old` the row `after` and the row `before` the change";
+        MongoDb = "mongodb-change", "makes of a change stream's documents and descriptions the document `after` and `before` the change";
+        Wal2json = "wal2json", "makes of the columns of wal2json's format version 2 the row `after` and the row `before` the change";
     }
 }
 

@@ -11,6 +11,7 @@ use super::patterns::is_identifier;
 use super::quirks::{OUTER, Quirks};
 use super::scope::{compile, condition};
 use super::toml_walk::{Entry, NodeKind, Table, Text};
+use super::values::Values;
 use super::{Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Order, Payload, Source};
 
 pub(crate) fn read_all(root: &Table, folder: &Path, found: &mut Vec<Diagnostic>) -> Vec<Source> {
@@ -89,6 +90,10 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     if quirks != Quirks::default() {
         canon.add("quirks", &quirks.written());
     }
+    let values = Values::read(table);
+    if !values.is_plain() {
+        canon.add("values", &format!("{values:?}"));
+    }
     for (part, default) in PARTS {
         match written.text(part) {
             Some(text) => {
@@ -119,6 +124,7 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
             _ => None,
         },
         quirks,
+        values,
         envelope: envelope?,
         filter,
         order,

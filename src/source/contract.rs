@@ -74,7 +74,13 @@ pub fn convert(json: &str, ty: &Type) -> Result<Value, String> {
                 return Err(misfit());
             }
             let text = json::as_text(json)?.unwrap_or_default();
-            cast_text(&text, ty).map_err(|e| e.0)
+            if let Some(bytes) = (*ty == Type::Blob).then(|| hex_bytes(&text)).flatten() {
+                return Ok(Value::Blob(Arc::new(bytes)));
+            }
+            match with_era(&text).filter(|_| matches!(ty, Type::Date | Type::Timestamp | Type::TimestampTz)) {
+                Some(text) => cast_text(&text, ty).map_err(|e| e.0),
+                None => cast_text(&text, ty).map_err(|e| e.0),
+            }
         }
         Type::List(inner) => {
             let items = elements(json).ok_or_else(misfit)?;
@@ -153,6 +159,26 @@ fn plain_number(text: &[u8], scale: u8) -> Option<i64> {
     let missing = scale.checked_sub(behind_point.unwrap_or_default())?;
     let number = number * 10i64.pow(missing as u32);
     Some(if negative { -number } else { number })
+}
+
+/// The bytes of `\x` and hexadecimal digits behind it, as PostgreSQL writes a bytea; `None`: it is written otherwise (DuckDB
+/// has a `\x` before each byte).
+fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("\\x")?.as_bytes();
+    let half = |digit: u8| char::from(digit).to_digit(16).map(|half| half as u8);
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(half(*high)? << 4 | half(*low)?)).collect()
+}
+
+/// A day or a time before the year 1 as DuckDB writes it, `0044-03-15 (BC) 10:25:08`, where it stands there as PostgreSQL
+/// writes it, `0044-03-15 10:25:08 BC`: a cast would take that day for one of our era.
+fn with_era(text: &str) -> Option<String> {
+    let front = text.strip_suffix(" BC")?;
+    let (day, time) = front.split_at(front.find(' ').unwrap_or(front.len()));
+    Some(format!("{day} (BC){time}"))
 }
 
 /// A JSON text in a message: its beginning, and without characters that would steer a terminal.
@@ -272,6 +298,31 @@ mod tests {
         assert!(convert("1e400", &Type::Double).is_err());
         assert_eq!(convert("1e-400", &Type::BigInt).ok(), None);
         assert_eq!(convert("-0", &Type::BigInt), Ok(Value::Int(0)));
+    }
+
+    #[test]
+    fn bytes_are_read_as_postgresql_and_as_duckdb_write_them() {
+        let bytes = |json: &str| convert(json, &Type::Blob).map(|value| format!("{value:?}"));
+        let blob = |bytes: &[u8]| Ok(format!("{:?}", Value::Blob(Arc::new(bytes.to_vec()))));
+        assert_eq!(bytes(r#""\\xdeadBEEF00""#), blob(&[0xde, 0xad, 0xbe, 0xef, 0]));
+        assert_eq!(bytes(r#""\\x""#), blob(&[]));
+        assert_eq!(bytes(r#""\\xDE\\xAD""#), blob(&[0xde, 0xad]));
+        assert_eq!(bytes(r#""\\xDEz""#), blob(&[0xde, b'z']));
+        assert_eq!(bytes(r#""plain""#), blob(b"plain"));
+        assert!(bytes(r#""\\x1""#).is_err());
+    }
+
+    #[test]
+    fn days_before_the_year_1_are_read_as_postgresql_and_as_duckdb_write_them() {
+        let same = |postgres: &str, duckdb: &str, ty: &Type| {
+            let (found, expected) = (convert(postgres, ty), convert(duckdb, ty));
+            assert!(expected.is_ok() && found == expected, "{postgres}: {found:?}, {expected:?}");
+        };
+        same("\"4713-01-01 BC\"", "\"4713-01-01 (BC)\"", &Type::Date);
+        same("\"0044-03-15 10:25:08 BC\"", "\"0044-03-15 (BC) 10:25:08\"", &Type::Timestamp);
+        same("\"0044-03-15 12:25:08.5+02 BC\"", "\"0044-03-15 (BC) 10:25:08.5+00\"", &Type::TimestampTz);
+        assert!(convert("\"BC\"", &Type::Date).is_err() && convert("\" BC\"", &Type::Timestamp).is_err());
+        assert_eq!(convert("\"50 BC\"", &Type::Varchar), Ok(Value::text("50 BC")));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::payload::{self, fill_data, fill_text};
 use super::quirks;
 use super::upcast::{Old, Upcasters};
 use crate::error::Result;
+use crate::project::values::Values;
 use crate::project::{Given, Payload, Project};
 use crate::sql::{Column, Type, Value, cast_text};
 
@@ -367,7 +368,7 @@ impl<'p> Decoder<'p> {
         let filled = match (shaped, origin) {
             (true, Origin::Record { text, .. }) => {
                 let (data, meta) = learned.fields.split_at(known.data.len());
-                fill_data(&known.plan, text, data, &mut columns.data).and_then(|()| fill_text(text, meta, &mut columns.meta))
+                fill_data(&known.plan, text, data, self.values(), &mut columns.data).and_then(|()| fill_text(text, meta, &mut columns.meta))
             }
             _ => self.fields(origin, known, columns, &mut learned.fields),
         };
@@ -376,6 +377,10 @@ impl<'p> Decoder<'p> {
             return refuse(BadKind::Contract, reason);
         }
         Ok(Route::Block { block: block as u32, row: row as u32 })
+    }
+
+    fn values(&self) -> &Values {
+        &self.project.sources[self.source].values
     }
 
     /// Finds the fields of a record by its shape, into [`Learned::fields`]; false: that is not possible.
@@ -395,7 +400,7 @@ impl<'p> Decoder<'p> {
         if !known.data.is_empty() {
             let payload = self.part(origin, Part::Data)?;
             json::scan(&payload, &known.data, spans).map_err(|e| e.message)?;
-            fill_data(&known.plan, &payload, spans, &mut columns.data)?;
+            fill_data(&known.plan, &payload, spans, self.values(), &mut columns.data)?;
         }
         if !known.meta.is_empty() {
             let metadata = self.part(origin, Part::Metadata)?;

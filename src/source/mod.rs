@@ -17,12 +17,13 @@ pub mod level;
 pub mod parquet;
 pub mod passed;
 mod payload;
-mod quirks;
+pub mod quirks;
 pub mod sequence;
 pub mod shape;
 mod simd;
 pub mod unpack;
 pub mod upcast;
+mod written;
 
 pub use batch::{Bad, BadKind, Batch, Block, Events, Origin, Route};
 pub use decode::Decoder;

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::contract::{convert, push_plain, shortened};
+use super::contract::{push_plain, shortened};
 use super::envelope::RecordEnv;
 use super::json::{self, Span};
+use super::written::convert_written;
+use crate::project::values::Values;
 use crate::project::{FieldRole, Payload, TypePlan};
 use crate::sql::{Column, Value};
 
@@ -56,7 +58,13 @@ fn inner_object<'a>(text: String, name: &str) -> std::result::Result<Cow<'a, str
 
 /// Appends the fields of a payload to the columns of its type. `spans`: where they lie in `text`, by field. The error says
 /// what breaks the contract; some columns may then be longer than others.
-pub(super) fn fill_data(plan: &TypePlan, text: &str, spans: &[Span], columns: &mut [Column]) -> std::result::Result<(), String> {
+pub(super) fn fill_data(
+    plan: &TypePlan,
+    text: &str,
+    spans: &[Span],
+    values: &Values,
+    columns: &mut [Column],
+) -> std::result::Result<(), String> {
     for ((field, span), column) in plan.fields.iter().zip(spans).zip(columns) {
         let json = span.of(text);
         match field.role {
@@ -76,7 +84,7 @@ pub(super) fn fill_data(plan: &TypePlan, text: &str, spans: &[Span], columns: &m
             continue;
         }
         let place = |e: String| format!("`{}` of {}: {e}", field.path.join("."), plan.event_type);
-        let mut value = convert(json, &field.ty).map_err(place)?;
+        let mut value = convert_written(json, &field.ty, values).map_err(place)?;
         if value.is_null() && field.declared {
             if let Some(default) = &field.default {
                 value = default.clone();

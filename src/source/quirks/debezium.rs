@@ -46,18 +46,25 @@ pub(super) fn debezium(record: &str, out: &mut String) -> Result<Made, String> {
         return Ok(Made::Nothing);
     }
     let whole = Object::read(record)?;
-    let Some(payload) = whole.get("payload") else { return Ok(Made::Same) };
+    let Some(payload) = whole.get("payload") else { return documents(whole, out) };
     if is_null(payload) {
         return Ok(Made::Nothing);
     }
     let schema = match whole.get("schema").filter(|schema| !is_null(schema)) {
         Some(schema) => serde_json::from_str::<Schema>(schema).map_err(|e| format!("`schema`: {e}"))?,
-        None => return Ok(opened(payload, &whole, out)),
+        None => return opened(payload, &whole, out),
     };
+    let is_envelope = |field: &Schema| matches!(field.field.as_deref(), Some("before" | "after" | "op"));
+    if !schema.fields.iter().any(is_envelope) {
+        // a flattened event: the payload is the row
+        let row = converted(payload, &schema).map_err(|e| format!("`payload`: {e}"))?;
+        return opened(row.as_deref().unwrap_or(payload), &whole, out);
+    }
     let mut event = Object::read(payload).map_err(|e| format!("`payload`: {e}"))?;
     for field in &schema.fields {
         let Some(name) = field.field.as_deref().filter(|name| matches!(*name, "before" | "after")) else { continue };
-        let Some(image) = event.get(name) else { continue };
+        // a row that is a text is a document of MongoDB, see `write`
+        let Some(image) = event.get(name).filter(|image| !image.starts_with('"')) else { continue };
         if let Some(written) = converted(image, field).map_err(|e| format!("`{name}`: {e}"))? {
             event.set(if name == "before" { "before" } else { "after" }, written);
         }
@@ -65,19 +72,39 @@ pub(super) fn debezium(record: &str, out: &mut String) -> Result<Made, String> {
     if let Some(outer) = whole.get(crate::project::quirks::OUTER) {
         event.set(crate::project::quirks::OUTER, outer.to_string());
     }
-    event.write(out);
+    write(event, out)?;
     Ok(Made::Other)
 }
 
-fn opened(payload: &str, whole: &Object, out: &mut String) -> Made {
-    match (whole.get(crate::project::quirks::OUTER), Object::read(payload)) {
-        (Some(outer), Ok(mut event)) => {
-            event.set(crate::project::quirks::OUTER, outer.to_string());
-            event.write(out);
-        }
-        _ => out.push_str(payload),
+/// What stands in `payload` without a schema, with what is around the record.
+fn opened(payload: &str, whole: &Object, out: &mut String) -> Result<Made, String> {
+    let mut event = Object::read(payload).map_err(|e| format!("`payload`: {e}"))?;
+    if let Some(outer) = whole.get(crate::project::quirks::OUTER) {
+        event.set(crate::project::quirks::OUTER, outer.to_string());
     }
-    Made::Other
+    write(event, out)?;
+    Ok(Made::Other)
+}
+
+/// A bare event: it stays as it is, unless its rows are documents of MongoDB.
+fn documents(event: Object, out: &mut String) -> Result<Made, String> {
+    if !["before", "after"].iter().any(|name| event.get(name).is_some_and(|image| image.starts_with('"'))) {
+        return Ok(Made::Same);
+    }
+    write(event, out)?;
+    Ok(Made::Other)
+}
+
+/// Writes an event; the MongoDB connector's documents, which are extended JSON in strings, as JSON.
+fn write(mut event: Object, out: &mut String) -> Result<(), String> {
+    for name in ["before", "after"] {
+        if let Some(image) = event.get(name).filter(|image| image.starts_with('"')) {
+            let document = super::extended_json::document(image).map_err(|e| format!("`{name}`: {e}"))?;
+            event.set(name, document);
+        }
+    }
+    event.write(out);
+    Ok(())
 }
 
 /// A value as its schema says that it is; `None`: as it stands.
@@ -124,7 +151,7 @@ fn converted(json: &str, schema: &Schema) -> Result<Option<String>, String> {
 }
 
 /// Line breaks between tokens become blanks: a record is one line.
-fn one_line(json: &str) -> String {
+pub(super) fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }
 
@@ -173,7 +200,8 @@ fn scale_of(schema: &Schema) -> Option<i32> {
     scale.trim_matches('"').parse().ok()
 }
 
-fn bytes_of(json: &str) -> Result<Vec<u8>, String> {
+/// The bytes that a JSON string has in base64.
+pub(in crate::source) fn bytes_of(json: &str) -> Result<Vec<u8>, String> {
     let text: String = serde_json::from_str(json).map_err(|e| e.to_string())?;
     STANDARD.decode(&text).map_err(|e| format!("`{text}` is no base64: {e}"))
 }
@@ -183,7 +211,7 @@ const DECIMAL_BYTES_MAX: usize = 256;
 const SCALE_MAX: i32 = 1000;
 
 /// A big-endian two's complement with so many digits behind its point, as a JSON number.
-pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<String, String> {
+pub(in crate::source) fn decimal(bytes: &[u8], scale: i32) -> Result<String, String> {
     if bytes.len() > DECIMAL_BYTES_MAX || scale.abs() > SCALE_MAX {
         return Err(format!("a decimal of {} bytes and scale {scale} is too large", bytes.len()));
     }
@@ -231,13 +259,15 @@ pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<String, String> {
     Ok(out)
 }
 
-fn date(days: i64) -> Result<String, String> {
+/// A day as ISO 8601 writes it, counted from 1970-01-01.
+pub(in crate::source) fn date(days: i64) -> Result<String, String> {
     let days = i32::try_from(days).map_err(|_| format!("{days} days since 1970 are no date"))?;
     let (year, month, day) = civil_of(days as i64);
     Ok(if year > 0 { format!("{year:04}-{month:02}-{day:02}") } else { format!("{:04}-{month:02}-{day:02} (BC)", 1 - year) })
 }
 
-fn time(nanos: i128) -> Result<String, String> {
+/// A time of a day, in nanoseconds since midnight.
+pub(in crate::source) fn time(nanos: i128) -> Result<String, String> {
     if !(0..=DAY_NANOS).contains(&nanos) {
         return Err(format!("{nanos} ns are no time of a day"));
     }
@@ -249,15 +279,13 @@ fn time(nanos: i128) -> Result<String, String> {
     Ok(text)
 }
 
-fn timestamp(nanos: i128) -> Result<String, String> {
+/// A moment in nanoseconds since 1970, as ISO 8601 writes it, without a zone.
+pub(in crate::source) fn timestamp(nanos: i128) -> Result<String, String> {
     let day = nanos.div_euclid(DAY_NANOS);
     let date = date(i64::try_from(day).map_err(|_| format!("{nanos} ns since 1970 are no time"))?)?;
     let time = time(nanos.rem_euclid(DAY_NANOS))?;
-    // the era stands last, as DuckDB reads it
-    Ok(match date.strip_suffix(" (BC)") {
-        Some(date) => format!("{date} {time} (BC)"),
-        None => format!("{date}T{time}"),
-    })
+    // the era stands behind the day, where DuckDB has it
+    Ok(if date.ends_with(')') { format!("{date} {time}") } else { format!("{date}T{time}") })
 }
 
 #[cfg(test)]
@@ -292,6 +320,9 @@ mod tests {
         assert_eq!(date(-719_163).unwrap(), "0001-12-31 (BC)");
         assert_eq!(timestamp(1_679_581_805_123_456_000).unwrap(), "2023-03-23T14:30:05.123456");
         assert_eq!(timestamp(-1).unwrap(), "1969-12-31T23:59:59.999999999");
+        let caesar = timestamp(-63_517_786_492 * 1_000_000_000).unwrap();
+        assert_eq!(caesar, "0044-03-15 (BC) 10:25:08");
+        assert!(crate::source::contract::convert(&quoted(&caesar), &crate::sql::Type::Timestamp).is_ok());
         assert_eq!(time(36_803_000_000_000).unwrap(), "10:13:23");
         assert_eq!(time(DAY_NANOS).unwrap(), "24:00:00");
         assert!(time(-1).is_err() && timestamp(i128::MAX / 2).is_err());
@@ -314,6 +345,19 @@ mod tests {
             .replace('\n', " ");
         let expected = r#"{"before":null,"after":{"price":7.90,"any":79.0,"day":"1970-01-01","at":"1970-01-01T00:00:00.000001","raw":"\\x00ff","doc":{"a":1},"days":["1970-01-01",null,"1970-01-02"],"name":"x","none":null,"more":5},"op":"c"}"#;
         assert_eq!(event(&record).unwrap().unwrap(), expected);
+    }
+
+    #[test]
+    fn documents_of_mongodb_are_opened_and_rows_without_an_envelope_follow_their_schema() {
+        let mongo = r#"{"before":null,"after":"{\"_id\": {\"$numberLong\": \"1004\"},\"at\":{\"$date\":0}}","op":"c"}"#;
+        let expected = r#"{"before":null,"after":{"_id":1004,"at":"1970-01-01T00:00:00Z"},"op":"c"}"#;
+        assert_eq!(event(mongo).unwrap().unwrap(), expected);
+        assert_eq!(event(&format!(r#"{{"schema":null,"payload":{mongo}}}"#)).unwrap().unwrap(), expected);
+        let schema = r#"{"fields":[{"field":"after","type":"string","name":"io.debezium.data.Json"},{"field":"op","type":"string"}]}"#;
+        assert_eq!(event(&format!(r#"{{"schema":{schema},"payload":{mongo}}}"#)).unwrap().unwrap(), expected);
+        assert!(event(r#"{"after":"no document","op":"c"}"#).is_err());
+        let flat = r#"{"schema":{"type":"struct","fields":[{"field":"day","type":"int32","name":"io.debezium.time.Date"}]},"payload":{"day":0,"__op":"c"}}"#;
+        assert_eq!(event(flat).unwrap().unwrap(), r#"{"day":"1970-01-01","__op":"c"}"#);
     }
 
     #[test]

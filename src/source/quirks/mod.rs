@@ -4,11 +4,18 @@
 //! A quirk sees one record and nothing else, so that chunks are decoded by all threads and a record means the same wherever it is
 //! read again: when a log is sorted, when an event waits, when quarantine is retried.
 
-mod debezium;
+pub(super) mod debezium;
+mod dynamodb;
+mod extended_json;
 mod kafka;
-mod object;
+mod maxwell;
+mod mongodb;
+pub(super) mod object;
+pub mod of_files;
 mod open;
+mod wal2json;
 
+use crate::printable::printable_start;
 use crate::project::quirks::{Quirk, RecordQuirk};
 
 /// What a quirk makes of a record.
@@ -51,7 +58,17 @@ fn run(quirk: &Quirk, record: &str, out: &mut String) -> Result<Made, String> {
         Quirk::Open(path) => open::open(record, path, out),
         Quirk::Record(RecordQuirk::Debezium) => debezium::debezium(record, out),
         Quirk::Record(RecordQuirk::KafkaMessage) => kafka::message(record, out),
+        Quirk::Record(RecordQuirk::DynamoDb) => dynamodb::change(record, out),
+        Quirk::Record(RecordQuirk::ExtendedJson) => extended_json::extended_json(record, out),
+        Quirk::Record(RecordQuirk::Maxwell) => maxwell::change(record, out),
+        Quirk::Record(RecordQuirk::MongoDb) => mongodb::change(record, out),
+        Quirk::Record(RecordQuirk::Wal2json) => wal2json::wal2json(record, out),
     }
+}
+
+/// A value in a message.
+fn short(json: &str) -> String {
+    printable_start(json, 60)
 }
 
 /// Whether a JSON value is null.

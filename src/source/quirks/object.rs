@@ -39,6 +39,11 @@ impl<'a> Object<'a> {
         self.members.iter().rev().find(|(own, _)| own == name).map(|(_, json)| &**json)
     }
 
+    /// Its members in their order: name and JSON.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.members.iter().map(|(name, json)| (&**name, &**json))
+    }
+
     /// Takes a member out, with all others of its name.
     pub fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let mut taken = None;
@@ -119,10 +124,33 @@ pub(super) fn quote(text: &str, out: &mut String) {
 }
 
 /// A text as a JSON string.
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::source) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     quote(text, &mut out);
     out
+}
+
+/// Whether a text is a number as JSON writes it.
+pub(super) fn is_number(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let ends = matches!(bytes, [b'-' | b'0'..=b'9', ..]) && matches!(bytes, [.., b'0'..=b'9']);
+    ends && serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
+/// Appends a text as a JSON number where it is one, else as a string.
+pub(super) fn number_or_quote(text: &str, out: &mut String) {
+    if is_number(text) { out.push_str(text) } else { quote(text, out) }
+}
+
+/// Appends bytes as a JSON string, `\x` and hexadecimal digits, as PostgreSQL writes them.
+pub(super) fn quote_bytes(bytes: &[u8], out: &mut String) {
+    out.push_str("\"\\\\x");
+    for byte in bytes {
+        for half in [byte >> 4, byte & 15] {
+            out.push(char::from_digit(half as u32, 16).unwrap_or('0'));
+        }
+    }
+    out.push('"');
 }
 
 #[cfg(test)]
