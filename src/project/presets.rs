@@ -15,7 +15,27 @@ macro_rules! presets {
     };
 }
 
-presets!["debezium", "debezium-flat", "dynamodb-export", "kcat", "maxwell", "mongodb-change-streams", "wal2json-v2"];
+presets![
+    "axon",
+    "commanded",
+    "cqrs-es",
+    "debezium",
+    "debezium-flat",
+    "dynamodb-export",
+    "eventsourcing-py",
+    "eventsourcingdb",
+    "kcat",
+    "kurrentdb",
+    "marten",
+    "maxwell",
+    "message-db",
+    "mongodb-change-streams",
+    "outbox",
+    "outbox-eventuate",
+    "outbox-masstransit",
+    "rails-event-store",
+    "wal2json-v2",
+];
 
 /// A preset as a list of them shows it.
 pub struct Preset {
