@@ -350,7 +350,7 @@ fn a_file_whose_format_is_not_what_was_said_is_refused() {
         project.foldline(&["run"])
     };
     let refused = format("ndjson").exits(65);
-    assert!(refused.stderr.contains("a Parquet file stands in a log of NDJSON"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("a file of Parquet stands in a log of NDJSON"), "{}", refused.stderr);
     format("parquet").exits(0);
     project.write("events/log.ndjson", "{\"stream_id\":\"note-1\"}\n");
     let refused = project.foldline(&["run"]).exits(65);

@@ -61,6 +61,7 @@ pub static TABLES: &[&TableKeys] = &[
     &ROOT,
     &PROJECT,
     &SOURCE,
+    &CSV,
     &ENVELOPE,
     &VALUES,
     &UPCAST,
@@ -127,8 +128,14 @@ pub static SOURCE: TableKeys = TableKeys {
         required("files", Shape::TextOrTexts, "Globs of the log's files, relative to the project file."),
         key(
             "format",
-            Shape::OneOf(&["ndjson", "json", "csv", "parquet", "avro"]),
-            "The container; default: by the files' extension. Compression (.gz, .zst, .lz4, .snappy) is told by the extension inside it.",
+            Shape::OneOf(&["ndjson", "json", "csv", "tsv", "postgres-copy", "parquet", "avro"]),
+            "The container; default: by a file's first bytes (Parquet, Avro), else by its extension inside of a compression's (.json, .csv, .tsv), else NDJSON. Compression (gzip, zstd, lz4, snappy, bzip2) is told by a file's first bytes.",
+        ),
+        key("csv", Shape::Table(&CSV), "How rows of text are written, where that is not what the format says."),
+        key(
+            "records",
+            Shape::Text,
+            "In JSON: where each document has its records, a list, as a dotted path: `entries` for a feed, `Records` for what AWS hands on.",
         ),
         key(
             "preset",
@@ -173,6 +180,19 @@ pub static SOURCE: TableKeys = TableKeys {
         ),
         key("envelope", Shape::Table(&ENVELOPE), "Where a record holds the parts of an event."),
         key("values", Shape::Table(&VALUES), "How the values of declared columns are written, where records do not say so themselves."),
+    ],
+};
+
+pub static CSV: TableKeys = TableKeys {
+    id: "csv",
+    title: "[source.<name>.csv]",
+    description: "How rows of text are written.",
+    keys: &[
+        key("header", Shape::Bool, "The first row has the columns' names; default: true, for postgres-copy false."),
+        key("columns", Shape::Texts, "The columns' names, in place of the header's."),
+        key("delimiter", Shape::Text, "The character between fields; default: a comma, for tsv and postgres-copy a tab."),
+        key("quote", Shape::Text, "The character around fields, doubled where it stands inside of one; default: \"."),
+        key("null", Shape::Text, "The text, without quotes, that stands for NULL; default: nothing, and \\N."),
     ],
 };
 

@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 pub(crate) use diagnostics::nearest;
 pub use load::{load, load_text};
+pub(crate) use sources::inner_extension;
 
 use crate::sql::algebra::Change;
 use crate::sql::scalar::Scalar;
@@ -81,6 +82,9 @@ pub struct Source {
     pub files: Vec<String>,
     /// Where the project says so; else files are told by their first bytes.
     pub format: Option<Format>,
+    pub csv: CsvForm,
+    /// Where a document has its records, a list; `None`: it is one.
+    pub records: Option<Vec<String>>,
     /// What is done to records before the envelope is read.
     pub quirks: quirks::Quirks,
     /// How it writes the values of declared columns.
@@ -118,10 +122,50 @@ impl Source {
     }
 }
 
+/// What the records of a log stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Ndjson,
+    Json,
+    Csv,
+    Tsv,
+    PostgresCopy,
     Parquet,
+    Avro,
+}
+
+impl Format {
+    /// As messages call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Format::Ndjson => "NDJSON",
+            Format::Json => "JSON",
+            Format::Csv => "CSV",
+            Format::Tsv => "TSV",
+            Format::PostgresCopy => "PostgreSQL's COPY",
+            Format::Parquet => "Parquet",
+            Format::Avro => "Avro",
+        }
+    }
+}
+
+/// `[source.<name>.csv]`: how rows of text are written, where that is not what the format says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvForm {
+    /// The first row has the columns' names.
+    pub header: Option<bool>,
+    /// The columns' names, where they are not the header's.
+    pub columns: Vec<String>,
+    pub delimiter: Option<u8>,
+    pub quote: u8,
+    /// The text, without quotes, that stands for NULL.
+    pub null: Option<String>,
+}
+
+impl Default for CsvForm {
+    fn default() -> Self {
+        CsvForm { header: None, columns: Vec::new(), delimiter: None, quote: b'"', null: None }
+    }
 }
 
 /// In which order a source's events are folded.

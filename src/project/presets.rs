@@ -17,13 +17,16 @@ macro_rules! presets {
 
 presets![
     "axon",
+    "canal",
     "commanded",
     "cqrs-es",
     "debezium",
     "debezium-flat",
     "dynamodb-export",
+    "event-hubs-capture",
     "eventsourcing-py",
     "eventsourcingdb",
+    "kafka-connect",
     "kcat",
     "kurrentdb",
     "marten",
@@ -34,6 +37,9 @@ presets![
     "outbox-eventuate",
     "outbox-masstransit",
     "rails-event-store",
+    "sqlserver-cdc",
+    "test-decoding",
+    "wal2json-v1",
     "wal2json-v2",
 ];
 

@@ -65,7 +65,11 @@ quirks! {
 quirks! {
     /// What is done to the records of a file in their order.
     FileQuirk {
+        Canal = "canal", "makes of each row of a message of Canal a record with the row `after` and the row `before` the change";
         FileName = "file-name", "adds `_file`, the file's name, and `_line`, the record's number in it from 0 on";
+        SqlServer = "sqlserver-cdc", "joins the row before an update of SQL Server's change tables with the row after it";
+        TestDecoding = "test-decoding", "reads the text that PostgreSQL's test_decoding writes, as the quirk wal2json does its changes";
+        Wal2jsonV1 = "wal2json-v1", "makes of each change of a transaction of wal2json's format version 1 a record";
     }
 }
 

@@ -12,7 +12,7 @@ use super::quirks::{OUTER, Quirks};
 use super::scope::{compile, condition};
 use super::toml_walk::{Entry, NodeKind, Table, Text};
 use super::values::Values;
-use super::{Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Order, Payload, Source};
+use super::{CsvForm, Dedupe, Envelope, Format, OnBadRecord, OnGap, OnVanished, Order, Payload, Source};
 
 pub(crate) fn read_all(root: &Table, folder: &Path, found: &mut Vec<Diagnostic>) -> Vec<Source> {
     root.entries_of("source").iter().filter_map(|entry| read(entry, entry.node.as_table()?, folder, found)).collect()
@@ -35,8 +35,26 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
             );
         }
     }
-    check_format(table, &files, found);
     let word = |key: &str| table.text(key).map_or("", |text| text.value.as_str());
+    let format = match word("format") {
+        "ndjson" => Some(Format::Ndjson),
+        "json" => Some(Format::Json),
+        "csv" => Some(Format::Csv),
+        "tsv" => Some(Format::Tsv),
+        "postgres-copy" => Some(Format::PostgresCopy),
+        "parquet" => Some(Format::Parquet),
+        "avro" => Some(Format::Avro),
+        _ => None,
+    };
+    let csv = read_csv(table, found);
+    let records = table.text("records").and_then(|text| {
+        let path = dotted(&text.value);
+        if path.is_none() {
+            let diagnostic = Diagnostic::new(format!("{:?} is no path of a document", text.value), &text.place);
+            found.push(diagnostic.help("write it as `records = \"feed.entries\"`"));
+        }
+        path
+    });
     let first_version = table.get("first_version").and_then(|node| {
         let version = node.as_integer()?;
         if !matches!(version, 0 | 1) {
@@ -86,11 +104,17 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     canon.add("name", &entry.key);
     // rows of Parquet become lines of NDJSON: the same records
     canon.add("format", "ndjson");
+    if csv != CsvForm::default() {
+        canon.add("csv", &format!("{csv:?}"));
+    }
+    if let Some(path) = &records {
+        canon.add("records", &format!("{path:?}"));
+    }
     let quirks = Quirks::read(table, found);
     if quirks != Quirks::default() {
         canon.add("quirks", &quirks.written());
     }
-    let values = Values::read(table);
+    let values = Values { all_text: is_rows_of_text(format, &files), ..Values::read(table) };
     if !values.is_plain() {
         canon.add("values", &format!("{values:?}"));
     }
@@ -118,11 +142,9 @@ fn read(entry: &Entry, table: &Table, folder: &Path, found: &mut Vec<Diagnostic>
     Some(Source {
         name: entry.key.clone(),
         files: files.iter().map(|text| absolute(folder, &text.value)).collect(),
-        format: match word("format") {
-            "ndjson" => Some(Format::Ndjson),
-            "parquet" => Some(Format::Parquet),
-            _ => None,
-        },
+        format,
+        csv,
+        records,
         quirks,
         values,
         envelope: envelope?,
@@ -192,32 +214,42 @@ fn absolute(folder: &Path, pattern: &str) -> String {
     }
 }
 
-fn check_format(table: &Table, files: &[&Text], found: &mut Vec<Diagnostic>) {
-    if let Some(text) = table.text("format") {
-        if matches!(text.value.as_str(), "json" | "csv" | "avro") {
-            found.push(Diagnostic::not_built(
-                &format!("the format {:?}", text.value),
-                &text.place,
-                "export the log as Parquet, or as NDJSON, one JSON object per line",
-            ));
+/// `[source.<name>.csv]`.
+fn read_csv(table: &Table, found: &mut Vec<Diagnostic>) -> CsvForm {
+    let Some(csv) = table.table("csv") else { return CsvForm::default() };
+    let mut byte = |key: &str| {
+        let text = csv.text(key)?;
+        match text.value.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Some(*byte),
+            _ => {
+                found.push(Diagnostic::new(format!("`{key}` must be one ASCII character"), &text.place));
+                None
+            }
         }
-        return;
+    };
+    let (delimiter, quote) = (byte("delimiter"), byte("quote").unwrap_or(b'"'));
+    CsvForm {
+        header: csv.get("header").map(|_| csv.bool("header")),
+        columns: csv.strings("columns"),
+        delimiter,
+        quote,
+        null: csv.text("null").map(|text| text.value.clone()),
     }
-    for text in files {
-        let name = text.value.to_lowercase();
-        let name = [".gz", ".zst", ".lz4", ".snappy"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(&name);
-        let Some((_, format)) =
-            [(".json", "json"), (".csv", "csv"), (".avro", "avro")].into_iter().find(|(extension, _)| name.ends_with(extension))
-        else {
-            continue;
-        };
-        let instead = if format == "json" {
-            "if each line is one JSON object, say so: `format = \"ndjson\"`"
-        } else {
-            "export the log as Parquet, or as NDJSON, one JSON object per line"
-        };
-        found.push(Diagnostic::not_built(&format!("the format {format:?}"), &text.place, instead).label("told by the extension"));
+}
+
+/// Whether all that the source reads is text, so that a contract's types are converted from it.
+fn is_rows_of_text(format: Option<Format>, files: &[&Text]) -> bool {
+    match format {
+        Some(format) => matches!(format, Format::Csv | Format::Tsv | Format::PostgresCopy),
+        None => files.iter().any(|text| matches!(inner_extension(&text.value).as_deref(), Some("csv" | "tsv"))),
     }
+}
+
+/// The extension of a file's name, in small letters, inside of that of a compression.
+pub(crate) fn inner_extension(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    let inner = [".gz", ".zst", ".lz4", ".snappy", ".sz", ".bz2"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    Path::new(inner).extension().map(|extension| extension.to_string_lossy().into_owned())
 }
 
 /// The parts of an envelope and where they lie by default.

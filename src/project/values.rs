@@ -41,6 +41,8 @@ pub struct Values {
     pub timestamps: Option<Unit>,
     /// Numbers of TIME columns count since midnight.
     pub times: Option<Unit>,
+    /// Rows of CSV: everything is text, and converts to every type.
+    pub all_text: bool,
 }
 
 impl Values {
@@ -52,6 +54,7 @@ impl Values {
             dates_in_days: word("dates") == "days",
             timestamps: Unit::named(word("timestamps")),
             times: Unit::named(word("times")),
+            all_text: false,
         }
     }
 

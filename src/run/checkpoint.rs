@@ -5,7 +5,6 @@ use super::identity::disk_hash;
 use super::tally::Tally;
 use crate::error::{Error, Result};
 use crate::project::Project;
-use crate::source::files::Codec;
 use crate::state::manifest::{self, Manifest, Reason};
 
 /// Whether two manifests have consumed the same.
@@ -46,7 +45,7 @@ pub fn source_entry(
     }
     for part in &decision.intakes[source].fresh {
         let Some(Some(number)) = numbers.get(part.file) else { continue };
-        if part.segment.file.codec != Codec::Plain {
+        if !part.segment.file.is_plain() {
             files[*number].size = part.segment.file.size;
             files[*number].packed_hash = disk_hash(&part.segment.file)?;
         }

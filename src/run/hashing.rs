@@ -12,7 +12,7 @@ use super::intake::Part;
 use crate::error::{Error, Kind, Result};
 use crate::source::chain::{Chain, ChangedBlock, Checked, END_BYTES, Known};
 use crate::source::chunks::read_between;
-use crate::source::files::{Codec, LogFile};
+use crate::source::files::LogFile;
 use crate::state::manifest;
 
 /// By file, as the manifest counts them.
@@ -34,7 +34,7 @@ impl Hashing {
             .into_iter()
             .collect::<Vec<_>>()
             .into_par_iter()
-            .filter(|(_, part)| part.segment.from == 0 || part.segment.file.codec == Codec::Plain)
+            .filter(|(_, part)| part.segment.from == 0 || part.segment.file.is_plain())
             .map(|(file, part)| Ok((file, resumed(&part.segment.file, &entries[file], part.segment.from)?)))
             .collect::<Result<Vec<_>>>()?;
         self.files.extend(begun);

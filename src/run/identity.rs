@@ -12,9 +12,9 @@ use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::source::chain::{Chain, END_BYTES, hash};
 use crate::source::chunks::read_between;
-use crate::source::files::{Codec, LogFile};
-use crate::source::parquet::Form;
-use crate::source::unpack::Unpacker;
+use crate::source::container::Form;
+use crate::source::container::Unpacker;
+use crate::source::files::LogFile;
 use crate::state::manifest;
 
 /// Where the content of a consumed file is now.
@@ -145,7 +145,7 @@ fn still_there(root: &Path, form: &Arc<Form>, entry: &manifest::LogFile) -> Resu
     if !path.is_file() {
         return Ok(None);
     }
-    LogFile::at(path, entry.path.clone()).map(|file| Some(file.seen_by(form)))
+    LogFile::at(path, entry.path.clone())?.seen_by(form).map(Some)
 }
 
 fn compare_ends(file: LogFile, entry: &manifest::LogFile) -> Result<Named> {
@@ -154,12 +154,12 @@ fn compare_ends(file: LogFile, entry: &manifest::LogFile) -> Result<Named> {
         let error = error.at(entry.path.clone()).with_help(ACCEPT);
         Ok(Named::Another(file, error))
     };
-    if file.codec.name() != entry.codec {
-        let what = format!("it is {} now, it was {}", file.codec.name(), entry.codec);
+    if file.packing() != entry.codec {
+        let what = format!("it is {} now, it was {}", file.packing(), entry.codec);
         return another(file, what);
     }
     let head_bytes = entry.consumed.min(END_BYTES);
-    if file.codec == Codec::Plain {
+    if file.is_plain() {
         if file.size < entry.consumed {
             let what = format!("{} bytes were consumed, it has {} now", entry.consumed, file.size);
             return another(file, what);
@@ -368,7 +368,7 @@ pub fn end_of_line(file: &LogFile, lines: u64) -> Result<Option<u64>> {
         Ok(found.is_none())
     })?;
     // the last one of a compressed file counts without its line break
-    Ok(found.or((file.codec != Codec::Plain && seen + 1 == lines).then_some(at)))
+    Ok(found.or((!file.is_plain() && seen + 1 == lines).then_some(at)))
 }
 
 /// A chain over the first `bytes` of a file, and whether there are more.

@@ -10,8 +10,8 @@ use super::own_output::refuse_own_output;
 use crate::error::{Error, Kind, Result};
 use crate::project::{OnVanished, Project};
 use crate::source::chunks::Segment;
-use crate::source::files::{Codec, LogFile, discover};
-use crate::source::parquet::Form;
+use crate::source::container::Form;
+use crate::source::files::{LogFile, discover};
 use crate::state::manifest;
 
 /// A segment to scan, and the file it belongs to as the manifest counts files.
@@ -51,8 +51,8 @@ impl Intake {
     pub fn bytes(parts: &[Part]) -> u64 {
         parts
             .iter()
-            .map(|part| match (part.segment.file.codec, part.segment.to) {
-                (Codec::Plain, Some(to)) => to - part.segment.from,
+            .map(|part| match (part.segment.file.is_plain(), part.segment.to) {
+                (true, Some(to)) => to - part.segment.from,
                 _ => part.segment.file.size,
             })
             .sum()
@@ -80,7 +80,7 @@ impl Intake {
                 self.waits.push(format!(
                     "{}: the last {} is cut and waits ({} bytes); it is read once it is complete",
                     file.name,
-                    file.codec.member(),
+                    file.member(),
                     file.size - whole
                 ));
                 file.size = whole;
@@ -138,10 +138,10 @@ pub fn intake(project: &Project, source: usize, last: Option<&manifest::Source>,
                 if file.name != entry.path {
                     intake.moves.push(format!("{} is what {} was; it goes on under its new name", file.name, entry.path));
                 }
-                (entry.path, entry.codec, entry.size) = (file.name.clone(), file.codec.name().to_string(), file.size);
+                (entry.path, entry.codec, entry.size) = (file.name.clone(), file.packing().to_string(), file.size);
                 entry.form = file.form_written();
-                (entry.sealed, entry.vanished) = (file.codec != Codec::Plain, false);
-                entry.packed_hash = if file.codec == Codec::Plain { String::new() } else { disk_hash(&file)? };
+                (entry.sealed, entry.vanished) = (!file.is_plain(), false);
+                entry.packed_hash = if file.is_plain() { String::new() } else { disk_hash(&file)? };
                 if grown {
                     fresh.push((0, new_part(number, file, entry.consumed)));
                 }
@@ -229,7 +229,7 @@ fn old_parts(last: Option<&manifest::Source>, on_disk: &[Option<LogFile>], cut: 
 }
 
 fn unread(file: &LogFile) -> manifest::LogFile {
-    let entry = manifest::LogFile::unread(file.name.clone(), file.codec.name(), file.size);
+    let entry = manifest::LogFile::unread(file.name.clone(), file.packing(), file.size);
     manifest::LogFile { form: file.form_written(), ..entry }
 }
 
@@ -243,10 +243,10 @@ fn reread(file: &LogFile, entry: &mut manifest::LogFile) -> Result<u64> {
 }
 
 fn new_part(number: usize, file: LogFile, from: u64) -> Part {
-    let compressed = file.codec != Codec::Plain;
-    let to = (!compressed).then_some(file.size);
-    // an unterminated last line of a plain file may still be written to; a compressed file is complete
-    Part { file: number, segment: Segment { file, from, to, last_line_counts: compressed }, passes_holes: false }
+    let to = file.is_plain().then_some(file.size);
+    // an unterminated last line of a text may still be written to; a compressed file is complete
+    let last_line_counts = !file.may_grow();
+    Part { file: number, segment: Segment { file, from, to, last_line_counts }, passes_holes: false }
 }
 
 /// What a generation consumed of a source and nothing behind it, checked to be what it was. A file that is gone is an

@@ -7,6 +7,7 @@ use super::intake::Part;
 use super::passing::Passing;
 use super::quarantine::Quarantine;
 use crate::report::{BAD_SHOWN_MAX, BadRecord, BadReport};
+use crate::source::container;
 use crate::source::{BadKind, Batch, Origin, Route};
 use crate::state::manifest::Segment;
 
@@ -65,7 +66,7 @@ impl Tally {
 
     /// Counts a record on a line of a batch that cannot be used. `parts`: what its scan went through.
     pub fn bad(&mut self, parts: &[Part], (batch, line): (&Batch, u32), kind: BadKind, stream: Option<String>, reason: &str) {
-        if matches!(kind, BadKind::NotJson | BadKind::Envelope | BadKind::Upcast | BadKind::Contract | BadKind::Key) {
+        if matches!(kind, BadKind::Record | BadKind::NotJson | BadKind::Envelope | BadKind::Upcast | BadKind::Contract | BadKind::Key) {
             self.skippable += 1;
         }
         self.gaps += (kind == BadKind::Gap) as u64;
@@ -75,7 +76,14 @@ impl Tally {
         let at = self.shown_at.partition_point(|shown| *shown <= place);
         self.shown_at.insert(at, place);
         self.shown_at.truncate(BAD_SHOWN_MAX);
-        let (file, reason) = (file.to_string(), reason.to_string());
+        let (file, mut reason) = (file.to_string(), reason.to_string());
+        // looked up for those alone that are shown: the file is unpacked once more for it
+        if at < BAD_SHOWN_MAX
+            && let Some(file) = parts.get(batch.segment).map(|part| &part.segment.file).filter(|of| of.name == file)
+            && let Some(place) = container::place_of(file, at_line)
+        {
+            reason = format!("{place}: {reason}");
+        }
         self.bad.insert(at, BadRecord { kind: kind.label().into(), file, line: Some(at_line), stream, reason });
     }
 

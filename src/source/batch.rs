@@ -171,6 +171,8 @@ impl Block {
 /// What a record or event is bad of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BadKind {
+    /// Its container could not read it.
+    Record,
     NotJson,
     Envelope,
     Upcast,
@@ -184,6 +186,7 @@ pub enum BadKind {
 impl BadKind {
     pub fn label(self) -> &'static str {
         match self {
+            BadKind::Record => "record",
             BadKind::NotJson => "not JSON",
             BadKind::Envelope => "envelope",
             BadKind::Upcast => "upcast",

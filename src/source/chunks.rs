@@ -13,8 +13,8 @@ use crossbeam_channel::{Receiver, bounded};
 use hashbrown::HashMap;
 
 use super::chain::Chain;
+use super::container::Unpacker;
 use super::files::{Codec, LogFile};
-use super::unpack::Unpacker;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
@@ -118,7 +118,7 @@ impl Jobs {
         let mut index = self.unpacking.back().map_or(self.next_segment, |(last, _)| last + 1);
         while index < self.segments.len() && self.unpacking.len() < self.ahead_max {
             let segment = &self.segments[index];
-            if segment.file.codec != Codec::Plain {
+            if !segment.file.is_plain() {
                 let (sender, receiver) = bounded(UNPACKED_AHEAD);
                 let (segment, most, parts) = (segment.clone(), self.record_bytes_max, self.ahead_max);
                 std::thread::Builder::new()
@@ -165,7 +165,7 @@ impl Jobs {
                 return Ok(None);
             }
             let index = self.next_segment;
-            if self.segments[index].file.codec == Codec::Plain {
+            if self.segments[index].file.is_plain() {
                 let file = Arc::new(self.segments[index].file.open()?);
                 self.open = Some((index, file, self.segments[index].from));
                 continue;
@@ -324,7 +324,7 @@ fn line_begins(file: &File, path: &Path, start: u64, end: u64) -> Result<Option<
 }
 
 fn too_long(segment: &Segment, at: u64, record_bytes_max: u64) -> Error {
-    let unpacked = if segment.file.codec == Codec::Plain { "" } else { " (unpacked)" };
+    let unpacked = if segment.file.is_plain() { "" } else { " (unpacked)" };
     Error::new(Kind::BadData, format!("a line is longer than {record_bytes_max} bytes"))
         .at(format!("{} @ {at}{unpacked}", segment.file.name))
         .with_help("`--max-record-bytes SIZE` allows longer ones, at the price of memory; is it a log of lines at all?")
@@ -335,7 +335,7 @@ fn too_long(segment: &Segment, at: u64, record_bytes_max: u64) -> Error {
 pub fn read_between(file: &LogFile, from: u64, to: u64, mut piece: impl FnMut(&[u8]) -> Result<bool>) -> Result<u64> {
     let mut bytes = vec![0; CHUNK_BYTES as usize];
     let mut given = 0;
-    if file.codec == Codec::Plain {
+    if file.is_plain() {
         let (open, to) = (file.open()?, to.min(file.size));
         while from + given < to {
             let len = (to - from - given).min(CHUNK_BYTES) as usize;

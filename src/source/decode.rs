@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::batch::{Bad, BadKind, Batch, Block, Route};
 use super::chunks::Chunk;
+use super::container::BAD_LINE;
 use super::contract::shortened;
 use super::envelope::{self, RecordEnv, Refusal, moment, refuse};
 use super::json::{self, Paths, Span};
@@ -170,6 +171,12 @@ impl<'p> Decoder<'p> {
             let line = if chunk.starts_file && number == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
             if line.bytes().all(|b| matches!(b, b' ' | b'\t' | b'\r')) {
                 batch.empty += 1;
+                continue;
+            }
+            if let Some(told) = line.strip_prefix(BAD_LINE) {
+                // the container could not read it, and says why
+                let reason = told.split(BAD_LINE).next().unwrap_or_default().to_string();
+                batch.bad.push(Bad { line: number, kind: BadKind::Record, reason });
                 continue;
             }
             if quirks.is_empty() {

@@ -5,10 +5,17 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::parquet::Form;
+use super::container::{Container, Form};
+use super::unpack::Decompressor;
 use crate::error::{Error, Kind, Result};
 use crate::files;
-use crate::project::{Format, Source};
+use crate::project::{Format, Source, inner_extension};
+
+/// So many bytes at a file's beginning say how it is packed.
+const HEAD_BYTES: u64 = 10;
+
+/// How much of a file is looked at to tell whether its first line is a record.
+const LOOK_BYTES: usize = 64 << 10;
 
 /// How a file's bytes are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,25 +23,22 @@ pub enum Codec {
     Plain,
     Gzip,
     Zstd,
-    /// Rows that become lines of NDJSON as if they were unpacked.
-    Parquet,
+    Lz4,
+    /// In Snappy's framing format.
+    Snappy,
+    Bzip2,
 }
 
 impl Codec {
-    const ALL: [Codec; 4] = [Codec::Plain, Codec::Gzip, Codec::Zstd, Codec::Parquet];
-
     pub fn name(self) -> &'static str {
         match self {
             Codec::Plain => "plain",
             Codec::Gzip => "gzip",
             Codec::Zstd => "zstd",
-            Codec::Parquet => "parquet",
+            Codec::Lz4 => "lz4",
+            Codec::Snappy => "snappy",
+            Codec::Bzip2 => "bzip2",
         }
-    }
-
-    /// By what [`Codec::name`] gives.
-    pub fn named(name: &str) -> Option<Codec> {
-        Codec::ALL.into_iter().find(|codec| codec.name() == name)
     }
 
     /// What such a file is made of.
@@ -43,7 +47,9 @@ impl Codec {
             Codec::Plain => "file",
             Codec::Gzip => "gzip member",
             Codec::Zstd => "zstd frame",
-            Codec::Parquet => "row group",
+            Codec::Lz4 => "lz4 frame",
+            Codec::Snappy => "snappy stream",
+            Codec::Bzip2 => "bzip2 stream",
         }
     }
 
@@ -54,9 +60,24 @@ impl Codec {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
             // a skippable frame may come first
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Codec::Zstd,
-            [b'P', b'A', b'R', b'1', ..] => Codec::Parquet,
+            [0x04, 0x22, 0x4d, 0x18, ..] => Codec::Lz4,
+            [0xff, 0x06, 0x00, 0x00, b's', b'N', b'a', b'P', b'p', b'Y', ..] => Codec::Snappy,
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Codec::Bzip2,
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Codec::Bzip2,
             _ => Codec::Plain,
         }
+    }
+
+    /// Whether another member may begin with these bytes, of which only some may be there.
+    pub fn may_begin(self, head: &[u8]) -> bool {
+        let begins: &[u8] = match self {
+            Codec::Gzip => &[0x1f, 0x8b],
+            Codec::Bzip2 => b"BZh",
+            Codec::Lz4 => &[0x04, 0x22, 0x4d, 0x18],
+            Codec::Plain | Codec::Zstd | Codec::Snappy => return false,
+        };
+        let len = begins.len().min(head.len());
+        head[..len] == begins[..len]
     }
 }
 
@@ -67,13 +88,15 @@ pub struct LogFile {
     /// As messages and the manifest name it: relative to the project where it lies inside.
     pub name: String,
     pub codec: Codec,
+    /// What its records stand in.
+    pub container: Container,
     /// Bytes on disk that may be read.
     pub size: u64,
     /// Device and inode when it was listed.
     pub identity: (u64, u64),
     /// Bytes on disk through its last whole member, told by the reader that found the one behind it cut.
     pub whole: Arc<OnceLock<u64>>,
-    /// What its rows become, where it is Parquet; `None` stands for all columns as they are.
+    /// What a source makes of it; `None` stands for all of every record as it is.
     pub form: Option<Arc<Form>>,
 }
 
@@ -85,20 +108,88 @@ impl LogFile {
             return Err(Error::new(Kind::NoInput, format!("{} is not a regular file", path.display()))
                 .with_help("foldline reads a log more than once; write a pipe or a device into a file first"));
         }
-        let head = files::read_range(&path, 0, 4)?;
+        let head = files::read_range(&path, 0, HEAD_BYTES.min(meta.len()))?;
         let identity = files::identity_of(&meta);
-        Ok(LogFile { name, codec: Codec::of(&head), size: meta.len(), identity, whole: Arc::default(), form: None, path })
+        let (codec, container) = (Codec::of(&head), Container::of(&head).unwrap_or(Container::Ndjson));
+        Ok(LogFile { name, codec, container, size: meta.len(), identity, whole: Arc::default(), form: None, path })
     }
 
-    /// As a source sees it: a Parquet file's rows become what the source wants to know.
-    pub fn seen_by(self, form: &Arc<Form>) -> LogFile {
-        let form = (self.codec == Codec::Parquet).then(|| form.clone());
-        LogFile { form, ..self }
+    /// As a source sees it: its records become what the source wants to know.
+    pub fn seen_by(mut self, form: &Arc<Form>) -> Result<LogFile> {
+        self.form = Some(form.clone());
+        if matches!(self.container, Container::Parquet | Container::Avro) {
+            return Ok(self);
+        }
+        self.container = match form.format() {
+            Some(Format::Ndjson) => Container::Ndjson,
+            Some(Format::Json) => Container::Json,
+            Some(Format::Csv) => Container::Csv,
+            Some(Format::Tsv) => Container::Tsv,
+            Some(Format::PostgresCopy) => Container::PostgresCopy,
+            // it is none: whoever lists it says so
+            Some(Format::Parquet | Format::Avro) => Container::Ndjson,
+            None => match inner_extension(&self.name).as_deref() {
+                Some("csv") => Container::Csv,
+                Some("tsv") => Container::Tsv,
+                Some("json") if form.records().is_some() || !self.begins_with_a_line()? => Container::Json,
+                _ if form.records().is_some() => Container::Json,
+                _ => Container::Ndjson,
+            },
+        };
+        Ok(self)
     }
 
-    /// What a manifest keeps of how its rows were read; nothing where it is no Parquet file.
+    /// Whether what it begins with is a JSON object on a line of its own.
+    fn begins_with_a_line(&self) -> Result<bool> {
+        let mut head = vec![0; LOOK_BYTES];
+        // what is wrong with it whoever reads it says
+        let filled = Decompressor::open(self).and_then(|mut bytes| bytes.fill(&mut head)).unwrap_or(0);
+        let head = head[..filled].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head[..filled]).trim_ascii_start();
+        Ok(match (head.first(), memchr::memchr(b'\n', head)) {
+            (None, _) => true,
+            (Some(b'{'), None) => true,
+            (Some(b'{'), Some(end)) => serde_json::from_slice::<&serde_json::value::RawValue>(&head[..end]).is_ok(),
+            _ => false,
+        })
+    }
+
+    /// Lines of NDJSON as they lie on disk: workers read it by ranges of bytes.
+    pub fn is_plain(&self) -> bool {
+        self.codec == Codec::Plain && self.container == Container::Ndjson && !self.is_rewritten()
+    }
+
+    /// Quirks make other lines of its records.
+    pub fn is_rewritten(&self) -> bool {
+        self.form.as_ref().is_some_and(|form| !form.quirks().is_empty())
+    }
+
+    /// A text to whose end more may be written, so that a last record without its line break waits for it.
+    pub fn may_grow(&self) -> bool {
+        let text = matches!(self.container, Container::Ndjson | Container::Csv | Container::Tsv | Container::PostgresCopy);
+        self.codec == Codec::Plain && text
+    }
+
+    /// How it is packed, as a manifest keeps it.
+    pub fn packing(&self) -> &'static str {
+        match (self.codec, self.container) {
+            (Codec::Plain, Container::Ndjson) if self.is_rewritten() => "rewritten",
+            (Codec::Plain, container) if container != Container::Ndjson => container.name(),
+            (codec, _) => codec.name(),
+        }
+    }
+
+    /// What such a file is made of.
+    pub fn member(&self) -> &'static str {
+        if self.container == Container::Parquet { "row group" } else { self.codec.member() }
+    }
+
+    /// What a manifest keeps of how its records were read; nothing where its lines are those of the file.
     pub fn form_written(&self) -> String {
-        self.form.as_ref().map_or_else(String::new, |form| form.written())
+        match (&self.form, self.container) {
+            (Some(form), Container::Parquet) => form.written(),
+            (Some(form), container) if container != Container::Ndjson || self.is_rewritten() => form.written_of(container.name()),
+            _ => String::new(),
+        }
     }
 
     /// Opens it. An error where something else has taken its name since it was listed, or where it was cut.
@@ -164,7 +255,7 @@ pub fn discover(source: &Source, root: &Path, known: bool) -> Result<(Vec<LogFil
     let mut seen = std::collections::HashSet::new();
     paths.retain(|path| seen.insert(path.components().collect::<PathBuf>()));
     let form = Arc::new(Form::of(source));
-    let file = |path| Ok(log_file(path, root)?.seen_by(&form));
+    let file = |path| log_file(path, root)?.seen_by(&form);
     let files: Vec<LogFile> = paths.into_iter().map(file).collect::<Result<_>>()?;
     files.iter().try_for_each(|file| refuse_other_format(source, file))?;
     Ok((files, empty))
@@ -172,21 +263,25 @@ pub fn discover(source: &Source, root: &Path, known: bool) -> Result<(Vec<LogFil
 
 /// A file whose format is not what the project or its own name says.
 fn refuse_other_format(source: &Source, file: &LogFile) -> Result<()> {
-    let parquet = file.codec == Codec::Parquet;
-    let named_parquet = Path::new(&file.name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
-    let expected = match source.format {
-        Some(format) => format == Format::Parquet,
-        None => parquet || named_parquet,
-    };
-    if parquet == expected {
-        return Ok(());
+    let extension = inner_extension(&file.name);
+    for (container, format, name) in [(Container::Parquet, Format::Parquet, "Parquet"), (Container::Avro, Format::Avro, "Avro")] {
+        let found = file.container == container;
+        let expected = match source.format {
+            Some(said) => said == format,
+            None => found || extension.as_deref() == Some(container.name()),
+        };
+        if found == expected {
+            continue;
+        }
+        let said = source.format.map_or("NDJSON", Format::title);
+        let what = if found { format!("a file of {name} stands in a log of {said}") } else { format!("this is no {name} file") };
+        return Err(Error::new(Kind::BadData, what).at(file.name.clone()).with_help(if found {
+            format!("leave `format` out of [source.{}]: such files are told by their first bytes", source.name)
+        } else {
+            "if it is still being written, give it its name when it is complete; if it is something else, keep it out of the globs".into()
+        }));
     }
-    let what = if parquet { "a Parquet file stands in a log of NDJSON" } else { "this is no Parquet file" };
-    Err(Error::new(Kind::BadData, what).at(file.name.clone()).with_help(if parquet {
-        format!("leave `format` out of [source.{}]: files are told by their first bytes", source.name)
-    } else {
-        "if it is still being written, give it its name when it is complete; if it is something else, keep it out of the globs".into()
-    }))
+    Ok(())
 }
 
 fn log_file(path: PathBuf, root: &Path) -> Result<LogFile> {

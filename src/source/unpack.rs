@@ -1,4 +1,4 @@
-//! The decompressed bytes of a log file, member by member (gzip) or frame by frame (zstd), each with its checksum.
+//! The decompressed bytes of a log file, member by member (gzip, bzip2) or frame by frame (zstd, lz4, snappy), each with its checksum.
 //!
 //! What is behind the last whole member is either the beginning of one that is still being written, which waits, or it
 //! does not belong there, which is an error. Unpacking is streamed: a small file that unpacks to a huge one costs time,
@@ -11,7 +11,6 @@ use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::files::{Codec, LogFile};
-use super::parquet::Rows;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
@@ -19,7 +18,7 @@ use crate::files;
 const WINDOW_LOG_MAX: u32 = 27;
 
 /// Reads a log file's decompressed bytes in order.
-pub struct Unpacker<'f> {
+pub struct Decompressor<'f> {
     file: &'f LogFile,
     packing: Packing,
     /// Decompressed bytes given out.
@@ -31,15 +30,56 @@ pub struct Unpacker<'f> {
 enum Packing {
     Plain(Counted),
     /// `None` only while a member is exchanged for the next one.
-    Gzip(Option<Box<GzDecoder<Counted>>>),
+    Members(Option<Member>),
+    Snappy(Box<snap::read::FrameDecoder<Counted>>),
     Zstd {
         reader: Counted,
         decoder: Box<Decoder<'static>>,
         inside: bool,
     },
-    Parquet(Box<Rows>),
     /// All members were read.
     Ended(u64),
+}
+
+/// One of several independent parts of a file.
+enum Member {
+    Gzip(Box<GzDecoder<Counted>>),
+    Bzip2(Box<bzip2::bufread::BzDecoder<Counted>>),
+    Lz4(Box<lz4_flex::frame::FrameDecoder<Counted>>),
+}
+
+impl Member {
+    fn new(codec: Codec, reader: Counted) -> Member {
+        match codec {
+            Codec::Bzip2 => Member::Bzip2(Box::new(bzip2::bufread::BzDecoder::new(reader))),
+            Codec::Lz4 => Member::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(reader))),
+            _ => Member::Gzip(Box::new(GzDecoder::new(reader))),
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Member::Gzip(decoder) => decoder.read(into),
+            Member::Bzip2(decoder) => decoder.read(into),
+            Member::Lz4(decoder) => decoder.read(into),
+        }
+    }
+
+    fn used(&self) -> u64 {
+        match self {
+            Member::Gzip(decoder) => decoder.get_ref().used,
+            Member::Bzip2(decoder) => decoder.get_ref().used,
+            Member::Lz4(decoder) => decoder.get_ref().used,
+        }
+    }
+
+    fn into_inner(self) -> Counted {
+        match self {
+            Member::Gzip(decoder) => decoder.into_inner(),
+            Member::Bzip2(decoder) => decoder.into_inner(),
+            Member::Lz4(decoder) => decoder.into_inner(),
+        }
+    }
 }
 
 /// Counts the bytes on disk that were used.
@@ -75,8 +115,6 @@ enum Trouble {
     Junk,
     Window,
     Broken(io::Error),
-    /// It says itself what it is.
-    Told(Error),
 }
 
 impl From<io::Error> for Trouble {
@@ -85,38 +123,31 @@ impl From<io::Error> for Trouble {
     }
 }
 
-impl<'f> Unpacker<'f> {
-    pub fn open(file: &'f LogFile) -> Result<Unpacker<'f>> {
-        if file.codec == Codec::Parquet {
-            let rows = Rows::open(file).map_err(|e| file.still_as_long().err().unwrap_or(e))?;
-            return Ok(Unpacker { file, packing: Packing::Parquet(Box::new(rows)), given: 0, whole: 0 });
-        }
+impl<'f> Decompressor<'f> {
+    pub fn open(file: &'f LogFile) -> Result<Decompressor<'f>> {
         let reader = Counted { inner: BufReader::with_capacity(256 << 10, file.open()?.take(file.size)), used: 0 };
         let packing = match file.codec {
-            Codec::Plain | Codec::Parquet => Packing::Plain(reader),
-            Codec::Gzip => Packing::Gzip(Some(Box::new(GzDecoder::new(reader)))),
+            Codec::Plain => Packing::Plain(reader),
+            Codec::Gzip | Codec::Bzip2 | Codec::Lz4 => Packing::Members(Some(Member::new(file.codec, reader))),
+            Codec::Snappy => Packing::Snappy(Box::new(snap::read::FrameDecoder::new(reader))),
             Codec::Zstd => {
                 let decoder = Decoder::new().map_err(|e| Error::io("unpack", &file.path, e))?;
                 Packing::Zstd { reader, decoder: Box::new(decoder), inside: false }
             }
         };
-        Ok(Unpacker { file, packing, given: 0, whole: 0 })
+        Ok(Decompressor { file, packing, given: 0, whole: 0 })
     }
 
-    /// Where that can be, unpacks so many parts of the file at once, before they are asked for.
-    pub fn ahead(mut self, parts: usize) -> Unpacker<'f> {
-        if let Packing::Parquet(rows) = self.packing {
-            self.packing = Packing::Parquet(Box::new(rows.ahead(parts)));
-        }
-        self
+    pub fn file(&self) -> &'f LogFile {
+        self.file
     }
 
     /// Bytes on disk that were used so far.
     pub fn packed(&self) -> u64 {
         match &self.packing {
             Packing::Plain(reader) | Packing::Zstd { reader, .. } => reader.used,
-            Packing::Gzip(decoder) => decoder.as_ref().map_or(self.whole, |decoder| decoder.get_ref().used),
-            Packing::Parquet(rows) => rows.used(),
+            Packing::Members(member) => member.as_ref().map_or(self.whole, Member::used),
+            Packing::Snappy(decoder) => decoder.get_ref().used,
             Packing::Ended(used) => *used,
         }
     }
@@ -144,29 +175,37 @@ impl<'f> Unpacker<'f> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => self.read(into),
                 read => Ok(read?),
             },
-            Packing::Gzip(_) => self.read_gzip(into),
+            Packing::Members(_) => self.read_member(into),
+            Packing::Snappy(decoder) => match decoder.read(into) {
+                Ok(0) => {
+                    self.whole = decoder.get_ref().used;
+                    self.packing = Packing::Ended(self.whole);
+                    Ok(0)
+                }
+                read => Ok(read?),
+            },
             Packing::Zstd { .. } => self.read_zstd(into),
-            Packing::Parquet(rows) => rows.read(into).map_err(Trouble::Told),
             Packing::Ended(_) => Ok(0),
         }
     }
 
-    fn read_gzip(&mut self, into: &mut [u8]) -> Result<usize, Trouble> {
-        let Packing::Gzip(slot) = &mut self.packing else { return Ok(0) };
-        while let Some(mut decoder) = slot.take() {
-            let read = decoder.read(into);
+    fn read_member(&mut self, into: &mut [u8]) -> Result<usize, Trouble> {
+        let Packing::Members(slot) = &mut self.packing else { return Ok(0) };
+        while let Some(mut member) = slot.take() {
+            let read = member.read(into);
             if !matches!(read, Ok(0)) {
-                *slot = Some(decoder);
+                *slot = Some(member);
                 return Ok(read?);
             }
-            let mut reader = decoder.into_inner();
+            let mut reader = member.into_inner();
             self.whole = reader.used;
+            let codec = self.file.codec;
             match reader.fill_buf()? {
                 [] => {
                     self.packing = Packing::Ended(self.whole);
                     return Ok(0);
                 }
-                [0x1f] | [0x1f, 0x8b, ..] => *slot = Some(Box::new(GzDecoder::new(reader))),
+                next if codec.may_begin(next) => *slot = Some(Member::new(codec, reader)),
                 _ => return Err(behind_the_last(&mut reader)),
             }
         }
@@ -217,7 +256,6 @@ impl<'f> Unpacker<'f> {
             return cut;
         }
         match trouble {
-            Trouble::Told(error) => error,
             Trouble::Cut => {
                 if self.whole > 0 {
                     let _ = file.whole.set(self.whole);

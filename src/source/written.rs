@@ -11,6 +11,9 @@ use crate::sql::{Type, Value};
 pub(super) fn convert_written(json: &str, ty: &Type, values: &Values) -> Result<Value, String> {
     let first = json.as_bytes().first();
     let (text, number) = (first == Some(&b'"'), matches!(first, Some(b'-' | b'0'..=b'9')));
+    if values.all_text && text && !matches!(ty, Type::Varchar) {
+        return from_text(json, ty);
+    }
     let counted = |unit: Unit| count(json).map(|count| count * unit.nanos());
     let written = match ty {
         Type::Decimal { scale, .. } if values.decimals_in_base64 && text => {
@@ -35,6 +38,25 @@ pub(super) fn convert_written(json: &str, ty: &Type, values: &Values) -> Result<
     convert(&written, ty)
 }
 
+/// A value out of rows of text: what stands in a string stands for itself, as JSON or as PostgreSQL and others write it.
+fn from_text(json: &str, ty: &Type) -> Result<Value, String> {
+    let text = json::as_text(json)?.unwrap_or_default();
+    let trimmed = text.trim();
+    let inner: &str = match ty {
+        Type::Boolean => match trimmed.to_ascii_lowercase().as_str() {
+            "t" | "true" | "1" | "y" | "yes" => "true",
+            "f" | "false" | "0" | "n" | "no" => "false",
+            _ => return Err(format!("{} is no BOOLEAN", shortened(json))),
+        },
+        // a sign that JSON does not know
+        _ if ty.is_integer() => trimmed.strip_prefix('+').unwrap_or(trimmed),
+        Type::Json | Type::List(_) | Type::Struct(_) | Type::Map(..) => trimmed,
+        _ => return convert(json, ty),
+    };
+    json::check(inner).map_err(|_| format!("{} is no {ty}", shortened(json)))?;
+    convert(inner, ty)
+}
+
 fn count(json: &str) -> Result<i128, String> {
     let count: i64 = json.parse().map_err(|_| format!("{} is no whole number", shortened(json)))?;
     Ok(count as i128)
@@ -44,8 +66,25 @@ fn count(json: &str) -> Result<i128, String> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn rows_of_text_convert_to_every_type() {
+        let values = Values { all_text: true, ..Values::default() };
+        let read = |json: &str, ty: Type| convert_written(json, &ty, &values);
+        assert_eq!(read("\"5\"", Type::Integer), Ok(Value::Int(5)));
+        assert_eq!(read("\" +5 \"", Type::SmallInt), Ok(Value::Int(5)));
+        assert_eq!(read("\"t\"", Type::Boolean), Ok(Value::Bool(true)));
+        assert_eq!(read("\"False\"", Type::Boolean), Ok(Value::Bool(false)));
+        assert_eq!(read("\"1.5\"", Type::Double), Ok(Value::Double(1.5)));
+        assert_eq!(read("\"5\"", Type::Varchar), Ok(Value::text("5")));
+        assert_eq!(read("null", Type::Integer), Ok(Value::Null));
+        assert_eq!(read("\"[1,2]\"", Type::List(Box::new(Type::Integer))), convert("[1,2]", &Type::List(Box::new(Type::Integer))));
+        for wrong in ["\"\"", "\"x\"", "\"1.5\"", "\"99999999999\"", "\"[1]\""] {
+            assert!(read(wrong, Type::Integer).is_err(), "{wrong}");
+        }
+    }
+
     const VALUES: Values =
-        Values { decimals_in_base64: true, dates_in_days: true, timestamps: Some(Unit::Micros), times: Some(Unit::Nanos) };
+        Values { decimals_in_base64: true, dates_in_days: true, timestamps: Some(Unit::Micros), times: Some(Unit::Nanos), all_text: false };
 
     #[test]
     fn what_a_source_writes_in_its_own_form_is_the_value_that_it_stands_for() {

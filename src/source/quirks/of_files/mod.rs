@@ -2,11 +2,15 @@
 //! wait for the next one.
 
 mod canal;
+mod file_name;
 mod sqlserver;
 mod test_decoding;
 mod wal2json_v1;
 
+use crate::project::quirks::FileQuirk;
+
 pub use canal::Canal;
+pub use file_name::FileName;
 pub use sqlserver::SqlServer;
 pub use test_decoding::TestDecoding;
 pub use wal2json_v1::Wal2jsonV1;
@@ -19,6 +23,20 @@ pub trait Rewrite: Send {
 
     /// The file has ended. The error says what its last records lack.
     fn end(&mut self, out: &mut String) -> Result<(), String>;
+}
+
+/// What the quirks of files do to the records of a file of this name, in their order.
+pub fn rewrites(quirks: &[FileQuirk], file: &str) -> Vec<Box<dyn Rewrite>> {
+    let rewrite = |quirk: &FileQuirk| -> Box<dyn Rewrite> {
+        match quirk {
+            FileQuirk::Canal => Box::new(Canal),
+            FileQuirk::FileName => Box::new(FileName::new(file)),
+            FileQuirk::SqlServer => Box::new(SqlServer::default()),
+            FileQuirk::TestDecoding => Box::new(TestDecoding::default()),
+            FileQuirk::Wal2jsonV1 => Box::new(Wal2jsonV1),
+        }
+    };
+    quirks.iter().map(rewrite).collect()
 }
 
 #[cfg(test)]

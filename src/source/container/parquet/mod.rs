@@ -4,8 +4,6 @@
 //! What a file's rows become must not change: a manifest has the hashes of it.
 
 mod cells;
-mod form;
-mod text;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,10 +19,9 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use self::cells::Record;
-pub use self::form::Form;
-use super::files::LogFile;
 use crate::error::{Error, Kind, Result};
 use crate::files;
+use crate::source::files::LogFile;
 
 /// Rows that are decoded at once: a chunk or two of text.
 const BATCH_ROWS: usize = 1024;
@@ -143,6 +140,20 @@ fn decode_ahead(opened: &Arc<Opened>, group: usize) -> Result<Receiver<Result<Ve
         })
         .map_err(|e| Error::new(Kind::Io, format!("cannot start a thread: {e}")))?;
     Ok(receiver)
+}
+
+/// Where row number `row` (from 1) of a file stands.
+pub fn place_of(file: &LogFile, row: u64) -> Option<String> {
+    let opened = Opened::new(file).ok()?;
+    let mut before = 0;
+    for (at, group) in opened.metadata.metadata().row_groups().iter().enumerate() {
+        let rows = u64::try_from(group.num_rows()).ok()?;
+        if row <= before + rows {
+            return Some(format!("row group {}, row {}", at + 1, row - before));
+        }
+        before += rows;
+    }
+    None
 }
 
 /// A file whose footer was read.

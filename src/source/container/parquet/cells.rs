@@ -13,7 +13,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::text;
+use super::super::text;
 
 /// How rows of certain columns are written.
 pub struct Record {
