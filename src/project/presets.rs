@@ -29,6 +29,7 @@ presets![
     "outbox",
     "outbox-eventuate",
     "outbox-masstransit",
+    "rabbitmq",
     "rails-event-store",
 ];
 
