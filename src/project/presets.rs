@@ -20,6 +20,7 @@ presets![
     "commanded",
     "cqrs-es",
     "debezium",
+    "debezium-outbox",
     "eventsourcing-py",
     "eventsourcingdb",
     "kcat",
