@@ -17,6 +17,7 @@ macro_rules! presets {
 
 presets![
     "axon",
+    "cloudevents",
     "commanded",
     "cqrs-es",
     "debezium",

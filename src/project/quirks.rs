@@ -52,6 +52,7 @@ macro_rules! quirks {
 quirks! {
     /// What is done to each record by itself.
     RecordQuirk {
+        CloudEvents = "cloudevents", "takes `data` from `data_base64`, and makes an object of data that is none: `{\"data\": …}`";
         CopyText = "copy-text", "undoes the backslashes of PostgreSQL's COPY in text format, of a single column of JSON";
         Debezium = "debezium", "opens `{schema, payload}`, and writes decimals and times as numbers and texts by the schema";
         KafkaMessage = "kafka-message", "makes an object of the flat list of headers (of two with one name the last one counts)";
