@@ -24,6 +24,7 @@ presets![
     "debezium-outbox",
     "eventsourcing-py",
     "eventsourcingdb",
+    "kafka-console",
     "kcat",
     "kurrentdb",
     "marten",

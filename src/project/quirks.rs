@@ -55,6 +55,7 @@ quirks! {
         CloudEvents = "cloudevents", "takes `data` from `data_base64`, and makes an object of data that is none: `{\"data\": …}`";
         CopyText = "copy-text", "undoes the backslashes of PostgreSQL's COPY in text format, of a single column of JSON";
         Debezium = "debezium", "opens `{schema, payload}`, and writes decimals and times as numbers and texts by the schema";
+        KafkaConsole = "kafka-console", "makes an object of a line of kafka-console-consumer: its time, partition, offset, headers, key and value";
         KafkaMessage = "kafka-message", "makes an object of the flat list of headers (of two with one name the last one counts)";
     }
 }

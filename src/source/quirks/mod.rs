@@ -54,6 +54,7 @@ fn run(quirk: &Quirk, record: &str, out: &mut String) -> Result<Made, String> {
         Quirk::Record(RecordQuirk::CloudEvents) => cloudevents::data(record, out),
         Quirk::Record(RecordQuirk::CopyText) => copy_text::undo(record, out),
         Quirk::Record(RecordQuirk::Debezium) => debezium::debezium(record, out),
+        Quirk::Record(RecordQuirk::KafkaConsole) => kafka::console(record, out),
         Quirk::Record(RecordQuirk::KafkaMessage) => kafka::message(record, out),
     }
 }
