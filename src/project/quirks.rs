@@ -52,9 +52,12 @@ macro_rules! quirks {
 quirks! {
     /// What is done to each record by itself.
     RecordQuirk {
+        CloudEvents = "cloudevents", "takes `data` from `data_base64`, and makes an object of data that is none: `{\"data\": …}`";
+        CopyText = "copy-text", "undoes the backslashes of PostgreSQL's COPY in text format, of a single column of JSON";
         Debezium = "debezium", "opens `{schema, payload}`, and writes decimals and times as numbers and texts by the schema";
         DynamoDb = "dynamodb", "takes the types off the attributes of a DynamoDB export, and says what its images tell";
         ExtendedJson = "extended-json", "writes the values that MongoDB's extended JSON wraps: `{\"$numberLong\": \"5\"}` becomes 5";
+        KafkaConsole = "kafka-console", "makes an object of a line of kafka-console-consumer: its time, partition, offset, headers, key and value";
         KafkaMessage = "kafka-message", "makes an object of the flat list of headers (of two with one name the last one counts)";
         Maxwell = "maxwell", "makes of Maxwell's `data` and `old` the row `after` and the row `before` the change";
         MongoDb = "mongodb-change", "makes of a change stream's documents and descriptions the document `after` and `before` the change";

@@ -322,10 +322,8 @@ fn named(schema: &Schema, names: &mut HashMap<Name, Schema>, around: &mut Vec<Na
             record.fields.iter().try_for_each(|field| named(&field.schema, names, around))?;
             around.pop();
         }
-        Schema::Ref { name } => {
-            if around.contains(name) {
-                return Err(format!("the record {name:?} of its schema contains itself, which is not read"));
-            }
+        Schema::Ref { name } if around.contains(name) => {
+            return Err(format!("the record {name:?} of its schema contains itself, which is not read"));
         }
         Schema::Union(union) => union.variants().iter().try_for_each(|variant| named(variant, names, around))?,
         Schema::Array(array) => named(&array.items, names, around)?,

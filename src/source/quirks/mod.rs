@@ -4,6 +4,8 @@
 //! A quirk sees one record and nothing else, so that chunks are decoded by all threads and a record means the same wherever it is
 //! read again: when a log is sorted, when an event waits, when quarantine is retried.
 
+mod cloudevents;
+mod copy_text;
 pub(super) mod debezium;
 mod dynamodb;
 mod extended_json;
@@ -56,7 +58,10 @@ pub(super) fn apply<'b>(quirks: &[Quirk], record: &'b str, buffers: &'b mut Buff
 fn run(quirk: &Quirk, record: &str, out: &mut String) -> Result<Made, String> {
     match quirk {
         Quirk::Open(path) => open::open(record, path, out),
+        Quirk::Record(RecordQuirk::CloudEvents) => cloudevents::data(record, out),
+        Quirk::Record(RecordQuirk::CopyText) => copy_text::undo(record, out),
         Quirk::Record(RecordQuirk::Debezium) => debezium::debezium(record, out),
+        Quirk::Record(RecordQuirk::KafkaConsole) => kafka::console(record, out),
         Quirk::Record(RecordQuirk::KafkaMessage) => kafka::message(record, out),
         Quirk::Record(RecordQuirk::DynamoDb) => dynamodb::change(record, out),
         Quirk::Record(RecordQuirk::ExtendedJson) => extended_json::extended_json(record, out),

@@ -21,7 +21,8 @@ pub(super) fn open(record: &str, path: &[String], out: &mut String) -> Result<Ma
         let next = object.get(name).map(str::to_string);
         inner = next.unwrap_or_else(|| "null".into());
     }
-    if inner.starts_with('"') {
+    // a converter that writes texts as JSON makes a string of a string
+    while inner.starts_with('"') {
         inner = serde_json::from_str(&inner).map_err(|e| format!("`{}`: {e}", path.join(".")))?;
     }
     if inner.trim().is_empty() || inner.trim() == "null" {
@@ -50,6 +51,7 @@ mod tests {
         let expected = Some(r#"{"x":1,"_outer":{"offset":7}}"#.to_string());
         assert_eq!(open(&["payload"], r#"{"offset":7,"payload":{"x":1}}"#).unwrap(), expected);
         assert_eq!(open(&["payload"], r#"{"payload":"{\"x\":1}","offset":7}"#).unwrap(), expected);
+        assert_eq!(open(&["payload"], r#"{"payload":"\"{\\\"x\\\":1}\"","offset":7}"#).unwrap(), expected);
         assert_eq!(open(&["a", "b"], r#"{"a":{"b":{"x":1}},"offset":7}"#).unwrap(), expected);
     }
 
