@@ -4,16 +4,12 @@
 //! The database was made to hold what is hard to carry: NaN and infinities, years before 1, texts with quotes and line breaks, a TOAST value
 //! that did not change, keys that did, columns that were added, renamed and retyped, truncated tables. What wal2json
 //! cannot carry is listed in `LOST`. The files are not part of the project.
-//!
-//! The logs of wal2json 1 and test_decoding are rewritten by the same code that a preset would name, one line a change.
 
 mod common;
 
 use std::path::{Path, PathBuf};
 
 use common::{Project, adds_up, assert_same_rows, count, duckdb, literal};
-use foldline::source::quirks::of_files::{Rewrite, TestDecoding, Wal2jsonV1};
-use serde_json::value::RawValue;
 
 fn samples() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/postgres-local");
@@ -112,19 +108,10 @@ sql = "SELECT prefix, n, type FROM message"
 parquet = "out/messages.parquet"
 "#;
 
-/// The changes of the log as lines, one each, by the code that a file's quirk runs.
-fn rewritten<'r>(rewrite: &mut dyn Rewrite, records: impl IntoIterator<Item = &'r str>) -> String {
-    let mut out = String::new();
-    records.into_iter().for_each(|record| rewrite.record(record, &mut out).unwrap());
-    rewrite.end(&mut out).unwrap();
-    out
-}
-
-/// A project over a log, run. `opened`: the log's lines have `after` and `before` already.
-fn run(log: &[u8], opened: bool) -> Project {
-    let text = if opened { PROJECT.replace("preset = \"wal2json-v2\"", "preset = \"wal2json-v2\"\nquirks = []") } else { PROJECT.into() };
-    let project = Project::new(&text);
-    project.write("log.ndjson", log);
+/// A project over a log, run. `file`: a name that says what the log stands in.
+fn run(preset: &str, file: &str, log: Vec<u8>) -> Project {
+    let project = Project::new(&PROJECT.replace("\"wal2json-v2\"", &format!("{preset:?}")).replace("log.ndjson", "log.*"));
+    project.write(file, log);
     let report = adds_up(&project.foldline(&["run", "--json"]).exits(0), "postgres-local");
     assert_eq!(report["sources"][0]["bad"], 0);
     project.foldline(&["verify"]).exits(0);
@@ -154,17 +141,11 @@ fn orders_csv(file: &Path) -> String {
 #[test]
 fn every_change_log_of_a_database_gives_the_same_tables_and_these_are_the_databases() {
     let Some(folder) = samples() else { return };
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    let v2 = run(read("wal2json.v2.ndjson").as_bytes(), false);
-    let one_a_line = read("wal2json.v1.json");
-    let v1 = run(rewritten(&mut Wal2jsonV1, one_a_line.lines()).as_bytes(), true);
-    let pretty = std::process::Command::new("gzip").arg("-dc").arg(folder.join("wal2json.v1.pretty-chunks.json.gz")).output().unwrap();
-    let pretty = String::from_utf8(pretty.stdout).unwrap();
-    let documents = serde_json::Deserializer::from_str(&pretty).into_iter::<&RawValue>();
-    let documents: Vec<&str> = documents.map(|document| document.unwrap().get()).collect();
-    let in_chunks = run(rewritten(&mut Wal2jsonV1, documents.iter().copied()).as_bytes(), true);
-    let text = read("test_decoding.pg_recvlogical.txt");
-    let decoding = run(rewritten(&mut TestDecoding::default(), text.split('\n')).as_bytes(), true);
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let v2 = run("wal2json-v2", "log.ndjson", read("wal2json.v2.ndjson"));
+    let v1 = run("wal2json-v1", "log.json", read("wal2json.v1.json"));
+    let in_chunks = run("wal2json-v1", "log.json.gz", read("wal2json.v1.pretty-chunks.json.gz"));
+    let decoding = run("test-decoding", "log.txt", read("test_decoding.pg_recvlogical.txt"));
 
     let db = duckdb();
     let but_nan = TYPED.replace(" free,", &format!(" CASE WHEN NOT ({LOST}) THEN free END AS free,"));

@@ -87,6 +87,69 @@ fn a_real_outbox_gives_what_sql_over_its_csv_gives() {
     assert!(common::count(&db, &format!("SELECT 1 FROM ({expected}) WHERE order_no > 9007199254740992")) > 0);
 }
 
+/// A project run over one sample under a name that says what it stands in; gives what it published.
+fn published(project: &str, name: &str, sample: &Path) -> Vec<u8> {
+    let project = Project::new(&project.replace("log/*.ndjson", "log/*"));
+    project.write(&format!("log/{name}"), std::fs::read(sample).unwrap());
+    adds_up(&project.foldline(&["run", "--json"]).exits(0), name);
+    let out = common::files_below(&project.path("out"));
+    std::fs::read(&out[0]).unwrap()
+}
+
+/// CSV, COPY's text, row_to_json a line, and that through COPY, which doubles its backslashes.
+#[test]
+fn the_outbox_in_its_four_forms_gives_the_same_bytes() {
+    let names = ["outbox.csv", "outbox.copy.tsv", "outbox.rowtojson.ndjson", "outbox.rowtojson.copy.ndjson"];
+    let [Some(csv), Some(copy), Some(json), Some(copied)] = names.map(sample) else { return };
+    let expected = published(OUTBOX, "outbox.ndjson", &json);
+    assert!(published(OUTBOX, "outbox.csv", &csv) == expected, "CSV");
+    let columns = "\n[source.shop.csv]\ncolumns = [\"id\", \"aggregatetype\", \"aggregateid\", \"type\", \"payload\", \"timestamp\"]\n[aggregate.\"order\"]";
+    let as_copy = OUTBOX.replace("preset =", "format = \"postgres-copy\"\npreset =").replace("\n[aggregate.\"order\"]", columns);
+    assert!(published(&as_copy, "outbox.copy.tsv", &copy) == expected, "COPY");
+    let with_copy_text = OUTBOX.replace("preset =", "quirks = [\"copy-text\"]\npreset =");
+    assert!(published(&with_copy_text, "outbox.ndjson", &copied) == expected, "row_to_json through COPY");
+}
+
+#[test]
+fn message_db_as_csv_gives_the_bytes_of_its_json() {
+    let (Some(csv), Some(json)) = (sample("message_db.messages.csv"), sample("message_db.messages.ndjson")) else { return };
+    assert!(published(MESSAGES, "messages.csv", &csv) == published(MESSAGES, "messages.ndjson", &json));
+}
+
+/// 1,850 datums as fastavro counts them, 200 of them in a range that was captured twice; bodies that are null, empty, no UTF-8 and
+/// arrays, eight each, are events whose payload nobody reads here.
+#[test]
+fn files_of_event_hubs_capture_are_read_whole_and_a_range_captured_twice_counts_once() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/eventhubs-capture");
+    if !folder.is_dir() {
+        return eprintln!("skipped: there is no folder {}", folder.display());
+    }
+    let project = Project::new(
+        r#"
+[source.hub]
+files = "ns/**/*.avro"
+preset = "event-hubs-capture"
+[aggregate.stream]
+key = { stream = "event.stream" }
+[aggregate.stream.state]
+n = "BIGINT DEFAULT 0"
+[aggregate.stream.on."*"]
+set.n = "n + 1"
+[read_model.streams]
+sql = "SELECT stream, n FROM stream"
+[[read_model.streams.to]]
+parquet = "out/streams.parquet"
+"#,
+    );
+    for file in common::files_below(&folder) {
+        project.write(file.strip_prefix(&folder).unwrap().to_str().unwrap(), std::fs::read(&file).unwrap());
+    }
+    let report = adds_up(&project.foldline(&["run", "--json"]).exits(0), "eventhubs-capture");
+    assert_eq!((&report["sources"][0]["records"], &report["events"]["duplicates"]), (&1850.into(), &200.into()), "{report:#}");
+    let found = format!("SELECT sum(n)::BIGINT AS n FROM {}", literal(&project.path("out/streams.parquet")));
+    assert_same_rows(&duckdb(), &found, "SELECT 1650::BIGINT AS n");
+}
+
 const MESSAGES: &str = r#"
 [source.bank]
 files = "log/*.ndjson"

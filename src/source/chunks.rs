@@ -21,8 +21,8 @@ use crate::files;
 /// A chunk's size in bytes, before it is extended to the end of its last line.
 pub const CHUNK_BYTES: u64 = 256 << 10;
 
-/// Chunks of a compressed file that are unpacked ahead of the scan: two rounds, so that unpacking goes on while a round is folded.
-const UNPACKED_AHEAD: usize = 32;
+/// Chunks of a compressed file that are unpacked ahead of the scan.
+const UNPACKED_AHEAD: usize = 8;
 
 /// How far is looked at once for the end of a line that reaches into the next chunk: most end before.
 const LOOK_BYTES: usize = 4 << 10;
